@@ -1,0 +1,1 @@
+"""How a model is measured and how it earns its place: results, metrics, gate, leak checks."""
