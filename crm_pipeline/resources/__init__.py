@@ -1,0 +1,1 @@
+"""The doors to the outside: the warehouse file, dbt, MLflow."""

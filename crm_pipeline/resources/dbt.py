@@ -1,0 +1,101 @@
+"""The dbt project as Dagster sees it: a prepared manifest and a command that does not parse.
+
+``python -m crm_pipeline.resources.dbt`` prepares the manifest (``make setup`` calls it);
+``... docs`` writes dbt's documentation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+from dagster_dbt import DbtCliResource, DbtProject
+from packaging import version
+
+from crm_pipeline.dbt_command import PREPARED, PROJECT
+from crm_pipeline.errors import UserError
+
+MANIFEST = PROJECT / "target" / "manifest.json"
+_DIGEST = PROJECT / "target" / "project.sha256"
+_PARTS = ("models", "macros", "seeds", "tests")
+
+
+def project_digest() -> str:
+    """SHA-256 over the names and contents of all files that dbt parses, and dbt's versions."""
+    digest = hashlib.sha256()
+    for package in ("dbt-core", "dbt-duckdb"):
+        digest.update(f"{package}=={installed_version(package)}\n".encode())
+    files = [PROJECT / "dbt_project.yml", PROJECT / "profiles.yml"]
+    for part in _PARTS:
+        files += sorted(p for p in (PROJECT / part).rglob("*") if p.is_file())
+    for file in files:
+        digest.update(file.relative_to(PROJECT).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _invoke(arguments: Sequence[str]) -> None:
+    from dbt.cli.main import dbtRunner
+
+    os.environ.setdefault("CRM_WAREHOUSE", ":memory:")
+    os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+    places = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+    places += ["--target-path", str(PROJECT / "target"), "--log-path", str(PROJECT / "target")]
+    result = dbtRunner().invoke([*arguments, *places, "--quiet"])
+    if not result.success:
+        raise UserError(f"dbt {arguments[0]} failed: {result.exception or 'see the lines above'}")
+
+
+def ensure_manifest() -> dict[str, Any]:
+    """Return dbt's manifest, parsing the project first if a file of it changed.
+
+    Raises:
+        UserError: The project does not parse; the message is dbt's.
+    """
+    digest = project_digest()
+    stale = not (MANIFEST.is_file() and PREPARED.is_file() and _DIGEST.is_file())
+    if stale or _DIGEST.read_text() != digest:
+        _invoke(["parse"])
+        _DIGEST.write_text(digest)
+    manifest: dict[str, Any] = json.loads(MANIFEST.read_bytes())
+    return manifest
+
+
+class PreparedDbt(DbtCliResource):
+    """``DbtCliResource`` without what we do not use: version probe, adapter, parsing."""
+
+    # dagster-dbt would start `dbt --version` in a process of its own: seconds, for one number.
+    @property
+    def _cli_version(self) -> version.Version:  # type: ignore[override]
+        return version.parse(installed_version("dbt-core"))
+
+    # Only the fetch_* methods need an adapter here; it takes seconds and can hold the file open.
+    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
+        return None
+
+
+def dbt_resource() -> PreparedDbt:
+    """Return dbt's command line as a resource that runs on the prepared manifest."""
+    return PreparedDbt(
+        project_dir=str(PROJECT),
+        profiles_dir=str(PROJECT),
+        dbt_executable=str(Path(sys.executable).parent / "crm-dbt"),
+    )
+
+
+def dbt_project() -> DbtProject:
+    """Return the project's folders, for code references and the manifest's place."""
+    return DbtProject(project_dir=PROJECT, profiles_dir=PROJECT)
+
+
+if __name__ == "__main__":
+    ensure_manifest()
+    if sys.argv[1:] == ["docs"]:
+        _invoke(["docs", "generate", "--empty-catalog"])
+        print("dbt documentation: dbt_project/target/index.html")

@@ -1,0 +1,97 @@
+"""The one DuckDB file of the pipeline, and the only two ways to open it."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+
+from crm_pipeline.errors import UserError
+
+WRITER_POOL = "duckdb_writer"
+"""Every step that opens the warehouse, dbt included, holds this pool's one slot (dagster.yaml)."""
+
+
+@contextmanager
+def exclusive(lock_file: Path, *, wait_seconds: float) -> Iterator[None]:
+    """Hold an operating-system lock, which the kernel releases even when we are killed.
+
+    Dagster's pool keeps steps apart; this keeps processes apart that Dagster does not know
+    (a run killed with -9 keeps its pool slot, a second ``crm run`` has its own instance).
+
+    Raises:
+        UserError: Another process still holds the lock after ``wait_seconds``.
+    """
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    with lock_file.open("w") as handle:
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"another process holds {lock_file.name}; wait for its run to end "
+                        "(`crm status` shows it) or end it, then run again."
+                    ) from None
+                time.sleep(0.1)
+        try:
+            yield
+        finally:
+            fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+class Warehouse(dg.ConfigurableResource):
+    """Short-lived DuckDB connections; nothing here outlives its ``with`` block."""
+
+    path: str
+    scratch: str
+    memory_limit: str = "4GB"
+    wait_seconds: float = 600.0
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold the file without opening it: for dbt, which opens it in a process of its own."""
+        with exclusive(Path(self.path + ".lock"), wait_seconds=self.wait_seconds):
+            yield
+
+    @contextmanager
+    def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "temp_directory": self.scratch,
+            "memory_limit": self.memory_limit,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            # sessions agree on what a text time means, whatever the machine's zone is
+            "TimeZone": "UTC",
+        }
+        with self.slot():
+            connection = duckdb.connect(self.path, read_only=read_only, config=config)
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    @contextmanager
+    def reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a read-only connection; call it only from steps in ``WRITER_POOL``.
+
+        Raises:
+            UserError: There is no warehouse yet.
+        """
+        if not Path(self.path).is_file():
+            raise UserError("there is no warehouse yet: materialise the raw tables (`crm run`).")
+        with self._open(read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def writer(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a read-write connection; call it only from steps in ``WRITER_POOL``."""
+        with self._open(read_only=False) as connection:
+            yield connection

@@ -1,0 +1,219 @@
+"""Every setting of the pipeline, read from the environment (and ``.env``) in this one place.
+
+Nothing else in the project reads ``os.environ``. An unknown or malformed setting raises with the
+remedy; there is no silent fallback. Names and meanings: ``docs/operations.md``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from crm_pipeline.errors import UserError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+"""The folder that holds ``dbt_project/`` and ``expectations/``: the checkout."""
+
+KNOWN = frozenset(
+    {
+        "CRM_HOME",
+        "CRM_SOURCES",
+        "CRM_AS_OF",
+        "CRM_TIMEZONE",
+        "CRM_CURRENCY",
+        "CRM_HORIZON_DAYS",
+        "CRM_CLV_HORIZON_DAYS",
+        "CRM_DISCOUNT_RATE",
+        "CRM_ALERT_WEBHOOK",
+        "CRM_LANGUAGE",
+        "CRM_MASTER_KEY",
+        "CRM_MEMORY_LIMIT",
+        "CRM_PORT",
+        "CRM_REFRESH_CRON",
+        "CRM_TRAINING_CRON",
+        "CRM_SHARED_DATA",
+        "CRM_WAREHOUSE",
+        "CRM_SCRATCH",
+    }
+)
+"""``CRM_SHARED_DATA`` is for the tests; the last two are set by us, for dbt."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One company's settings. Days are calendar days, the rate is a year's."""
+
+    home: Path
+    sources: tuple[str, ...]
+    as_of: date | None
+    time_zone: str
+    currency: str | None
+    horizon_days: int
+    clv_horizon_days: int
+    discount_rate: float
+    alert_webhook: str | None
+    language: str
+    memory_limit: str
+    port: int
+    refresh_cron: str
+    training_cron: str
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file that only the pipeline opens."""
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def inbox(self) -> Path:
+        """Where files wait: ``inbox/<source>/``."""
+        return self.home / "inbox"
+
+    @property
+    def published(self) -> Path:
+        """What everybody else reads."""
+        return self.home / "published"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary files; anything in it may be deleted while no run is on."""
+        return self.home / "tmp"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own state."""
+        return self.home / "dagster"
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    """Return the ``KEY=value`` lines of a ``.env`` file; blank lines and comments are skipped."""
+    values: dict[str, str] = {}
+    if not path.is_file():
+        return values
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise UserError(f".env line {number} is not KEY=value: write it so, or delete it.")
+        values[name.removeprefix("export ").strip()] = value.strip().strip("'\"")
+    return values
+
+
+def _number(environment: Mapping[str, str], name: str, default: str, kind: type) -> int | float:
+    text = environment.get(name, default)
+    try:
+        value = kind(text)
+    except ValueError:
+        raise UserError(f"{name}={text!r} is not a number; unset it for {default}.") from None
+    if value < 0 or (kind is int and value == 0) or value != value:
+        raise UserError(f"{name}={text!r} must be above zero; unset it for {default}.")
+    return value
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UserError(
+            f"CRM_TIMEZONE={name!r} is no time zone; use a name such as Europe/Berlin or UTC."
+        ) from None
+    return name
+
+
+def parse_date(text: str, name: str) -> date:
+    """Return an ISO date, or raise naming the setting or option it came from."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"{name}={text!r} is not a date; write it as 2026-11-22.") from None
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read all settings from ``environment`` (default: the process's, over ``.env``).
+
+    Raises:
+        UserError: A setting is unknown, malformed or out of range; the message says which.
+    """
+    if environment is None:
+        environment = {**read_dotenv(CHECKOUT / ".env"), **os.environ}
+    unknown = {name for name in environment if name.startswith("CRM_")} - KNOWN
+    if unknown:
+        raise UserError(
+            f"unknown setting {', '.join(sorted(unknown))}; known are {', '.join(sorted(KNOWN))}."
+        )
+    values = {name: value for name, value in environment.items() if value != ""}
+    sources = tuple(dict.fromkeys(s.strip() for s in values.get("CRM_SOURCES", "demo").split(",")))
+    if "" in sources:
+        raise UserError("CRM_SOURCES has an empty name; write names with commas between, no more.")
+    as_of = values.get("CRM_AS_OF")
+    language = values.get("CRM_LANGUAGE", "en")
+    if language not in ("en", "zh"):
+        raise UserError(f"CRM_LANGUAGE={language!r} is not spoken here; use en or zh.")
+    return Settings(
+        home=Path(values.get("CRM_HOME", CHECKOUT / ".crm")).expanduser().absolute(),
+        sources=sources,
+        as_of=parse_date(as_of, "CRM_AS_OF") if as_of else None,
+        time_zone=_zone(values.get("CRM_TIMEZONE", "UTC")),
+        currency=values.get("CRM_CURRENCY"),
+        horizon_days=int(_number(values, "CRM_HORIZON_DAYS", "90", int)),
+        clv_horizon_days=int(_number(values, "CRM_CLV_HORIZON_DAYS", "365", int)),
+        discount_rate=float(_number(values, "CRM_DISCOUNT_RATE", "0.10", float)),
+        alert_webhook=values.get("CRM_ALERT_WEBHOOK"),
+        language=language,
+        memory_limit=values.get("CRM_MEMORY_LIMIT", "4GB"),
+        port=int(_number(values, "CRM_PORT", "3000", int)),
+        refresh_cron=values.get("CRM_REFRESH_CRON", "0 5 * * *"),
+        training_cron=values.get("CRM_TRAINING_CRON", "0 3 * * 0"),
+    )
+
+
+def prepare_home(settings: Settings) -> None:
+    """Create the folders of ``$CRM_HOME`` and put Dagster's instance settings in place.
+
+    Raises:
+        UserError: The folder cannot be written.
+    """
+    folders = [settings.dagster_home, settings.scratch, settings.published]
+    folders += [settings.inbox / source for source in settings.sources]
+    folders += [settings.home / "archive", settings.home / "mlflow"]
+    try:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(CHECKOUT / "dagster.yaml", settings.dagster_home / "dagster.yaml")
+        probe = settings.home / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"CRM_HOME={settings.home} cannot be written ({error.strerror}); "
+            "set CRM_HOME to a folder that you may write."
+        ) from None
+
+
+def export_environment(
+    settings: Settings, environment: MutableMapping[str, str] | None = None
+) -> None:
+    """Hand the settings to the tools that read the environment: Dagster, dbt, MLflow, GX."""
+    target = os.environ if environment is None else environment
+    target.update(
+        {
+            "CRM_HOME": str(settings.home),
+            "CRM_SOURCES": ",".join(settings.sources),
+            "CRM_TIMEZONE": settings.time_zone,
+            "CRM_WAREHOUSE": str(settings.warehouse),
+            "CRM_SCRATCH": str(settings.scratch),
+            "CRM_MEMORY_LIMIT": settings.memory_limit,
+            "DAGSTER_HOME": str(settings.dagster_home),
+            "DAGSTER_DISABLE_TELEMETRY": "true",
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "GX_ANALYTICS_ENABLED": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MPLCONFIGDIR": str(settings.scratch / "matplotlib"),
+        }
+    )
