@@ -1,0 +1,56 @@
+"""What segmentation reads of a customer, and how it is checked and put on a log scale.
+
+Belongs here: column names, input checks, the log transform. Does not: any fitted number.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+KEY = "customer_key"
+FEATURES = ("recency_days", "order_count", "net_amount")
+
+
+def check_features(frame: pd.DataFrame) -> None:
+    """Raise unless ``frame`` is one row a customer with usable numbers.
+
+    Raises:
+        ValueError: A column is missing, a key is null or repeated, or a feature is null, not a
+            finite number, or (recency, order count) negative. Counts are named, never values.
+    """
+    if missing := [c for c in (KEY, *FEATURES) if c not in frame.columns]:
+        raise ValueError(f"customer features lack the columns {missing}")
+    if nulls := int(frame[KEY].isna().sum()):
+        raise ValueError(f"{KEY} is null on {nulls} rows")
+    if repeated := int(frame[KEY].duplicated().sum()):
+        raise ValueError(
+            f"{KEY} is repeated on {repeated} rows: pass one row a customer, of one cut-off"
+        )
+    for column in FEATURES:
+        try:
+            values = frame[column].to_numpy(dtype=float, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{column} holds something that is not a number") from error
+        if bad := int((~np.isfinite(values)).sum()):
+            raise ValueError(f"{column} is null or not finite on {bad} rows")
+        if column != "net_amount" and (bad := int((values < 0).sum())):
+            raise ValueError(f"{column} is negative on {bad} rows")
+
+
+def log_features(frame: pd.DataFrame) -> FloatArray:
+    """Return log(1 + feature), shape ``(n_customers, 3)``, columns as in ``FEATURES``.
+
+    A negative net amount (more returned than bought) counts as zero: a signed log would tear a
+    gap around zero and give the few such customers (41 of 4,339 on Online Retail) a segment of
+    their own that no resample confirms.
+
+    log1p is not free of scale: amounts in another currency unit shift by a constant only where
+    they are far above one unit, so segments are the same up to customers near a border there,
+    and differ where typical amounts are about one unit or less.
+    """
+    values = frame[list(FEATURES)].to_numpy(dtype=float)
+    return np.log1p(np.clip(values, 0.0, None))
