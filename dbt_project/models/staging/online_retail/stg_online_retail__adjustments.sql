@@ -1,0 +1,35 @@
+with adjusted as (
+
+    select * from {{ ref('base_online_retail__lines') }}
+    where line_kind in ('bad debt', 'cancellation', 'stock correction')
+
+),
+
+numbered as (
+
+    select
+        *,
+        row_number() over (partition by invoice_no order by _file, _line) as line_number
+    from adjusted
+
+),
+
+renamed as (
+
+    select
+        -- ids
+        {{ entity_key('online_retail', 'invoice_no') }}
+        || '-' || cast(line_number as {{ dbt.type_string() }}) as adjustment_key,
+        'online_retail' as source,
+
+        -- facts
+        invoiced_at as adjusted_at,
+        line_kind as reason,
+        cast(quantity as decimal(18, 3)) as quantity,
+        line_amount as adjusted_amount
+
+    from numbered
+
+)
+
+select * from renamed

@@ -1,0 +1,29 @@
+with sales as (
+
+    select * from {{ ref('base_online_retail__lines') }}
+    where line_kind = 'sale'
+
+),
+
+numbered as (
+
+    select
+        -- ids
+        {{ entity_key('online_retail', 'invoice_no') }} as order_key,
+        cast(row_number() over (partition by invoice_no order by _file, _line) as integer) as line_number,
+        'online_retail' as source,
+        {{ customer_key('online_retail', 'customer_id') }} as customer_key,
+        {{ product_key('online_retail', 'stock_code') }} as product_key,
+
+        -- facts
+        invoiced_at as ordered_at,
+        cast(quantity as decimal(18, 3)) as quantity,
+        unit_price,
+        cast(null as decimal(18, 4)) as unit_cost,
+        line_amount
+
+    from sales
+
+)
+
+select * from numbered

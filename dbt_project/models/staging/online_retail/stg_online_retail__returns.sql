@@ -1,0 +1,38 @@
+with returned as (
+
+    select * from {{ ref('base_online_retail__lines') }}
+    where line_kind = 'return'
+
+),
+
+numbered as (
+
+    select
+        *,
+        row_number() over (partition by invoice_no order by _file, _line) as line_number
+    from returned
+
+),
+
+renamed as (
+
+    select
+        -- ids
+        {{ entity_key('online_retail', 'invoice_no') }}
+        || '-' || cast(line_number as {{ dbt.type_string() }}) as return_key,
+        'online_retail' as source,
+        -- a cancellation has a number of its own and does not name the invoice it cancels
+        cast(null as {{ dbt.type_string() }}) as order_key,
+        {{ customer_key('online_retail', 'customer_id') }} as customer_key,
+        {{ product_key('online_retail', 'stock_code') }} as product_key,
+
+        -- facts
+        invoiced_at as returned_at,
+        cast(-quantity as decimal(18, 3)) as quantity,
+        cast(-line_amount as decimal(18, 4)) as returned_amount
+
+    from numbered
+
+)
+
+select * from renamed
