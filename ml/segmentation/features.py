@@ -52,5 +52,6 @@ def log_features(frame: pd.DataFrame) -> FloatArray:
     they are far above one unit, so segments are the same up to customers near a border there,
     and differ where typical amounts are about one unit or less.
     """
-    values = frame[list(FEATURES)].to_numpy(dtype=float)
+    # Sums over rows depend in their last bits on the memory layout, which a frame hides.
+    values = np.ascontiguousarray(frame[list(FEATURES)].to_numpy(dtype=float))
     return np.log1p(np.clip(values, 0.0, None))

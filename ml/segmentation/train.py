@@ -104,7 +104,9 @@ def train_segments(
     assigned = frame.merge(model.predict(frame), on=KEY, validate="one_to_one")
     profile = _profile(assigned, model)
     profile["description"] = seeded_descriptions(model.names_, profiles)
-    ruling = None if champion is None else _measure(champion, model, frame.iloc[sampled], points)
+    ruling = None
+    if champion is not None:
+        ruling = _measure(champion, model, frame.iloc[sampled], points, n_bootstrap)
     row = evidence.set_index("segment_count").loc[chosen]
     return TrainingResult(
         status=TRAINED,
@@ -138,13 +140,17 @@ class _Champion(NamedTuple):
 
 
 def _measure(
-    champion: SegmentModel, model: SegmentModel, sample: pd.DataFrame, points: FloatArray
+    champion: SegmentModel,
+    model: SegmentModel,
+    sample: pd.DataFrame,
+    points: FloatArray,
+    n_bootstrap: int,
 ) -> _Champion:
     labels, _ = assign(champion.transform(sample), champion.centres_)
     count = len(champion.centres_)
     candidate, _ = assign(points, model.centres_)
     return _Champion(
-        stability(points, labels, count).mean,
+        stability(points, labels, count, n_bootstrap=n_bootstrap).mean,
         float(adjusted_rand_score(candidate, labels)),
         count,
     )
