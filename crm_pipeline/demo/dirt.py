@@ -1,0 +1,113 @@
+"""What goes wrong on the way into the demo company's files: a known number of rows of each kind.
+
+A faulty row is an extra row, a broken copy of a good one that is delivered too. So quarantining
+exactly the faulty rows, and keeping one row a key, restores the clean records to the cent, and
+tests can compare what was published with the truth. Each kind of fault stays below .3 % of a
+table's rows (duplicates .5 %), all together below 3 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crm_pipeline.demo.behaviour import Ints
+
+FAULT_RATE = 0.002
+DUPLICATE_RATE = 0.005
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind of faulty row.
+
+    Attributes:
+        kind: bad_type, missing_key, missing_value, out_of_range, wrong_field_count,
+            broken_line (JSON cut off) or duplicate_row.
+        column: The column at fault; empty where the whole row is.
+        value: What the column holds instead.
+    """
+
+    kind: str
+    column: str = ""
+    value: Any = None
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Whether landing must set the row aside; a duplicate lands and loses to its twin."""
+        return self.kind != "duplicate_row"
+
+    @property
+    def rate(self) -> float:
+        """Faulty rows for each good one."""
+        return FAULT_RATE if self.is_quarantined else DUPLICATE_RATE
+
+
+FAULTS: dict[str, tuple[Fault, ...]] = {
+    "customers": (
+        Fault("bad_type", "birth_year", "19x4"),
+        Fault("bad_type", "updated_at", "31.02.2025 10:00:00"),
+        Fault("missing_key", "customer_no"),
+        Fault("out_of_range", "birth_year", 1091),
+        Fault("duplicate_row"),
+    ),
+    "products": (
+        Fault("missing_key", "sku"),
+        Fault("out_of_range", "list_price", -1),
+        Fault("duplicate_row"),
+    ),
+    "orders": (
+        Fault("bad_type", "ordered_at", "not recorded"),
+        Fault("out_of_range", "ordered_at", "2999-01-01 00:00:00"),
+        Fault("missing_key", "order_no"),
+        Fault("wrong_field_count"),
+        Fault("duplicate_row"),
+    ),
+    "order_items": (
+        Fault("bad_type", "quantity", "two"),
+        Fault("bad_type", "unit_price", "12,50 EUR"),
+        Fault("missing_key", "line_no"),
+        Fault("missing_value", "sku"),
+        Fault("out_of_range", "quantity", -1),
+        Fault("wrong_field_count"),
+        Fault("duplicate_row"),
+    ),
+    "returns": (
+        Fault("bad_type", "returned_at", "yesterday"),
+        Fault("bad_type", "quantity", "three"),
+        Fault("missing_key", "return_no"),
+        Fault("out_of_range", "quantity", 0),
+        Fault("broken_line"),
+        Fault("duplicate_row"),
+    ),
+}
+
+
+def choose_rows(
+    rng: np.random.Generator, table: str, size: int, *, at_least: int
+) -> list[tuple[Fault, Ints]]:
+    """Choose which rows get a faulty copy, without replacement within a kind.
+
+    Args:
+        rng: The block's stream for dirt.
+        table: A key of ``FAULTS``.
+        size: Good rows of the block.
+        at_least: Rows of each kind, where there are as many; 1 in the first block, so that even
+            a small company shows every kind.
+
+    Returns:
+        Each fault with the ascending positions of the rows to copy.
+    """
+    chosen = []
+    for fault in FAULTS[table]:
+        count = min(max(round(fault.rate * size), at_least), size)
+        chosen.append((fault, np.sort(rng.choice(size, count, replace=False))))
+    return chosen
+
+
+def broken_copy(fault: Fault, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The faulty copy of ``row``; cutting the written line is up to the writer."""
+    return dict(row) if not fault.column else {**row, fault.column: fault.value}

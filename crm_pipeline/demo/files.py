@@ -1,0 +1,214 @@
+"""The files of the demo company's inbox: names, formats, partitions, and writing them whole.
+
+Formats differ from table to table on purpose, so that landing meets what companies send:
+
+* ``customers_<year>.csv``: semicolons, Latin-1, CRLF, German dates, a line a version
+* ``products.parquet``
+* ``orders_<month>.csv``, ``order_items_<month>.csv``: UTF-8, quoted line ends; months more than
+  half a year before the end are compressed
+* ``orders_<month>_late.csv`` and the same of the items: what one till sent two months late
+* ``returns_<quarter>.jsonl.gz``: JSON lines
+
+Rows are streamed into open files, block by block, in a hidden folder beside the inbox's files;
+a file appears in the inbox when it is whole, and is left alone where it has not changed.
+"""
+
+from __future__ import annotations
+
+import csv
+import filecmp
+import gzip
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from crm_pipeline.demo.behaviour import Ints
+from crm_pipeline.demo.dirt import Fault
+
+GERMAN_TIME = "%d.%m.%Y %H:%M:%S"
+ISO_TIME = "%Y-%m-%dT%H:%M:%S"
+PLAIN_TIME = "%Y-%m-%d %H:%M:%S"
+COMPRESSED_AFTER_MONTHS = 6
+CORRECTED_MONTHS_BEFORE_END = 5
+LATE_MONTHS_BEFORE_END = 3
+LATE_BY_MONTHS = 2
+LATE_DIGITS = ("3", "7")
+"""Last digits of the order numbers of the till that delivers late."""
+CORRECTED_DIGIT = "5"
+"""Last digit of the orders whose lines were first delivered with prices in cents."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one table is written."""
+
+    time_column: str
+    time_format: str
+    months: int
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    line_end: str = "\n"
+    is_json: bool = False
+
+
+LAYOUTS = {
+    "customers": Layout("updated_at", GERMAN_TIME, 12, ";", "latin-1", "\r\n"),
+    "orders": Layout("ordered_at", PLAIN_TIME, 1),
+    "order_items": Layout("ordered_at", PLAIN_TIME, 1),
+    "returns": Layout("returned_at", ISO_TIME, 3, is_json=True),
+}
+LATE = -1
+"""Partition of the rows delivered late; the others are numbered by months since year 0."""
+
+
+def month_number(on: date) -> int:
+    """Months since year 0."""
+    return on.year * 12 + on.month - 1
+
+
+def _month_label(number: int) -> str:
+    return f"{number // 12:04d}-{number % 12 + 1:02d}"
+
+
+def partitions(table: str, rows: pa.Table, end: date) -> Ints:
+    """The partition of each row: its first month, or ``LATE``."""
+    layout = LAYOUTS[table]
+    months = rows[layout.time_column].to_numpy().astype("datetime64[M]").astype(np.int64)
+    months = months + 1970 * 12
+    first = months // layout.months * layout.months
+    if table in ("orders", "order_items"):
+        late = (months == month_number(end) - LATE_MONTHS_BEFORE_END) & _ends_with(
+            rows["order_no"], LATE_DIGITS
+        )
+        first = np.where(late, LATE, first)
+    return first
+
+
+def _ends_with(column: pa.ChunkedArray, digits: Iterable[str]) -> np.ndarray:
+    last = pc.utf8_slice_codeunits(column, -1)
+    return pc.is_in(last, pa.array(list(digits))).to_numpy()
+
+
+def file_name(table: str, partition: int, end: date) -> str:
+    """Name of a partition's file."""
+    last = month_number(end)
+    if partition == LATE:
+        sent = last - LATE_MONTHS_BEFORE_END + LATE_BY_MONTHS
+        return f"{table}_{_month_label(sent)}_late.csv"
+    if table == "customers":
+        return f"{table}_{partition // 12:04d}.csv"
+    if table == "returns":
+        return f"{table}_{partition // 12:04d}-q{partition % 12 // 3 + 1}.jsonl.gz"
+    packed = ".gz" if partition <= last - COMPRESSED_AFTER_MONTHS else ""
+    return f"{table}_{_month_label(partition)}.csv{packed}"
+
+
+def corrected_file(end: date) -> str:
+    """The file whose first delivery holds wrong prices."""
+    return file_name("order_items", month_number(end) - CORRECTED_MONTHS_BEFORE_END, end)
+
+
+def late_files(end: date) -> tuple[str, ...]:
+    """The files that the first delivery lacks."""
+    return tuple(file_name(table, LATE, end) for table in ("orders", "order_items"))
+
+
+def first_delivery(rows: pa.Table) -> pa.Table:
+    """The corrected file's rows as first delivered: some prices in cents."""
+    wrong = pa.array(_ends_with(rows["order_no"], CORRECTED_DIGIT))
+    for name in ("unit_price", "line_amount"):
+        times_hundred = pc.multiply(rows[name], pa.scalar(100, pa.decimal128(3, 0)))
+        changed = pc.if_else(wrong, times_hundred.cast(rows[name].type), rows[name])
+        rows = rows.set_column(rows.column_names.index(name), name, changed)
+    return rows
+
+
+@dataclass
+class OpenFile:
+    """One file being written: good rows in bulk, faulty lines one by one."""
+
+    name: str
+    layout: Layout
+    stream: IO[bytes]
+    raw: IO[bytes]
+    rows: int = 0
+
+    @classmethod
+    def create(cls, folder: Path, name: str, layout: Layout, columns: list[str]) -> OpenFile:
+        """Open ``folder/name`` and write its header; gzip streams carry no name and no time."""
+        raw = (folder / name).open("wb")
+        stream: IO[bytes] = raw
+        if name.endswith(".gz"):
+            stream = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6)  # type: ignore[assignment]
+        opened = cls(name, layout, stream, raw)
+        if not layout.is_json:
+            opened._put(layout.delimiter.join(columns) + "\n")
+        return opened
+
+    def _put(self, lines: str) -> None:
+        ready = lines if self.layout.line_end == "\n" else lines.replace("\n", "\r\n")
+        self.stream.write(ready.encode(self.layout.encoding))
+
+    def write_rows(self, rows: pa.Table) -> None:
+        """Append good rows."""
+        self.rows += rows.num_rows
+        written = format_times(rows, self.layout)
+        if self.layout.is_json:
+            self._put("".join(_json_line(row) for row in written.to_pylist()))
+            return
+        sink = io.BytesIO()
+        options = pa_csv.WriteOptions(
+            include_header=False, delimiter=self.layout.delimiter, quoting_style="needed"
+        )
+        pa_csv.write_csv(written, sink, options)
+        self._put(sink.getvalue().decode())
+
+    def write_fault(self, fault: Fault, row: Mapping[str, Any]) -> None:
+        """Append one faulty line."""
+        self.rows += 1
+        if self.layout.is_json:
+            line = _json_line(row)
+            self._put(line[: len(line) // 2] + "\n" if fault.kind == "broken_line" else line)
+            return
+        values = list(row.values())
+        if fault.kind == "wrong_field_count":
+            values = values[:2]
+        buffer = io.StringIO()
+        csv.writer(buffer, delimiter=self.layout.delimiter, lineterminator="\n").writerow(values)
+        self._put(buffer.getvalue())
+
+    def close(self) -> None:
+        """Finish the file."""
+        self.stream.close()
+        self.raw.close()
+
+
+def format_times(rows: pa.Table, layout: Layout) -> pa.Table:
+    """Instants as the text that the layout prescribes."""
+    for position, field in enumerate(rows.schema):
+        if pa.types.is_timestamp(field.type):
+            shown = pc.strftime(rows[field.name], format=layout.time_format)
+            rows = rows.set_column(position, field.name, shown)
+    return rows
+
+
+def _json_line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, default=float) + "\n"
+
+
+def publish(staged: Path, target: Path) -> None:
+    """Move a finished file into place; leave an equal one, and its time, alone."""
+    if target.exists() and filecmp.cmp(staged, target, shallow=False):
+        staged.unlink()
+    else:
+        os.replace(staged, target)

@@ -1,0 +1,97 @@
+"""The demo company's truth: kept beside the inbox, never in it.
+
+Files: ``company.json`` (what was asked for), ``customers.parquet`` (latent parameters and totals),
+``orders.parquet`` (every order's day and amount), ``dirt.parquet`` (faulty rows by file and kind),
+``files.parquet`` (rows by file). Tests and benchmarks read them; the pipeline does not.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from crm_pipeline.demo.behaviour import Calendar
+from crm_pipeline.demo.company import DemoCompany
+from crm_pipeline.errors import UserError
+
+
+@dataclass(frozen=True)
+class DemoTruth:
+    """What the generator knows.
+
+    Attributes:
+        company: The company asked for.
+        customers: One row a customer: customer_no, segment, order_rate and dropout_rate (a day),
+            spend_rate (per EUR), mean_order_amount (EUR), first_order_time and dropout_time (days
+            since the first day), order_count, gross_amount, returned_amount (EUR, whole records),
+            has_record. Latents are null for customers who never order.
+        orders: One row an order: order_no, customer_no (null for guests), ordered_at (naive,
+            local), ordered_on (datetime64), amount (EUR, float).
+        dirt: One row per file and kind of faulty row: table_name, file_name, kind, column_name,
+            is_quarantined, row_count.
+        files: One row a file: table_name, file_name, row_count (faulty ones included),
+            quarantined_count.
+    """
+
+    company: DemoCompany
+    customers: pd.DataFrame
+    orders: pd.DataFrame
+    dirt: pd.DataFrame
+    files: pd.DataFrame
+
+    @property
+    def calendar(self) -> Calendar:
+        """The days of the records, with their season."""
+        return self.company.calendar
+
+
+def write_company(truth: Path, company: DemoCompany) -> None:
+    """Note what was asked for."""
+    fields = {
+        "customers": company.customers,
+        "years": company.years,
+        "seed": company.seed,
+        "end": company.end.isoformat(),
+    }
+    (truth / "company.json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+
+
+def read_company(truth: Path) -> DemoCompany:
+    """The company whose truth lies in ``truth``.
+
+    Raises:
+        UserError: There is none.
+    """
+    path = truth / "company.json"
+    if not path.exists():
+        raise UserError(f"no demo company in {truth}: write one with `make demo` first")
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    return DemoCompany(
+        customers=fields["customers"],
+        years=fields["years"],
+        seed=fields["seed"],
+        end=date.fromisoformat(fields["end"]),
+    )
+
+
+def read_truth(truth: Path) -> DemoTruth:
+    """Read all of the truth folder.
+
+    Raises:
+        UserError: There is no demo company there.
+    """
+    company = read_company(truth)
+    frames = {
+        name: pq.read_table(truth / f"{name}.parquet").to_pandas()
+        for name in ("customers", "orders", "dirt", "files")
+    }
+    frames["orders"]["ordered_on"] = pd.to_datetime(frames["orders"]["ordered_on"])
+    frames["orders"]["amount"] = frames["orders"]["amount"].astype(float)
+    for name in ("gross_amount", "returned_amount"):
+        frames["customers"][name] = frames["customers"][name].astype(float)
+    return DemoTruth(company=company, **frames)

@@ -1,0 +1,33 @@
+with source as (
+
+    select * from {{ source('demo', 'customers') }}
+
+),
+
+renamed as (
+
+    select
+        -- ids
+        {{ customer_key('demo', 'customer_no') }} as customer_key,
+        'demo' as source,
+
+        -- when the company first knew them
+        cast(registered_at as timestamp) as recorded_at,
+
+        -- attributes
+        country,
+        region,
+        city,
+        acquisition_channel,
+        case gender when 'f' then 'female' when 'm' then 'male' when 'x' then 'other' end as gender,
+        cast(birth_year as integer) as birth_year,
+        cast(null as decimal(18, 2)) as income_amount,
+        cast(null as {{ dbt.type_string() }}) as education,
+        cast(null as {{ dbt.type_string() }}) as occupation,
+        case marketing_permission when 'Y' then true when 'N' then false end as is_marketing_allowed
+
+    from source
+
+)
+
+select * from renamed
