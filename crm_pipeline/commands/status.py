@@ -1,0 +1,90 @@
+"""``crm status``: is the published file fresh, complete and trustworthy?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from crm_pipeline.commands.query import open_published
+from crm_pipeline.resources.dbt import ensure_manifest
+from crm_pipeline.settings import Settings, load_settings
+
+
+def overdue(landed: dict[str, datetime], expected_days: dict[str, float]) -> list[dict[str, Any]]:
+    """Return the tables whose newest file is older than their contract expects.
+
+    Args:
+        landed: ``source.table`` -> when its newest content landed (UTC, naive).
+        expected_days: ``source.table`` -> days between files that the contract promises.
+    """
+    now = datetime.now(UTC).replace(tzinfo=None)
+    rows = []
+    for table, days in sorted(expected_days.items()):
+        age = (now - landed[table]).total_seconds() / 86_400 if table in landed else None
+        if age is None or age > days:
+            rows.append({"table": table, "expected_every_days": days, "age_days": age})
+    return rows
+
+
+def collect(settings: Settings) -> dict[str, Any]:
+    """Return what the published file says of itself, and whether that is healthy."""
+    from crm_pipeline.defs.landing.sources import sources_from_manifest
+
+    contracts = sources_from_manifest(ensure_manifest())
+    expected = {
+        table.label: table.expected_every_days
+        for name in settings.sources
+        for table in contracts[name].tables
+        if table.expected_every_days
+    }
+    with open_published(settings.published / "crm.duckdb") as db:
+
+        def rows(sql: str) -> list[dict[str, Any]]:
+            relation = db.sql(sql)
+            return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+
+        [build] = rows("from meta.build")
+        landed = {
+            f"{row['source']}.{row['table_name']}": row["at"]
+            for row in rows(
+                "select source, table_name, max(landed_at) as at from meta.landed_files group by all"
+            )
+        }
+        failed = rows("from meta.quality where not passed order by severity, table_name, check_name")
+        status = {
+            "build": build,
+            "champions": json.loads(build["champions"]),
+            "overdue": overdue(landed, expected),
+            "failed_checks": failed,
+            "quarantine": rows(
+                "select source, table_name, sum(row_count) as records from meta.quarantine "
+                "group by all order by all"
+            ),
+            "tables": rows("from meta.freshness order by all"),
+        }
+    errors = [check for check in failed if check["severity"] == "error"]
+    return {"healthy": not errors and not status["overdue"], **status}
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print the state of the published file; 0 if healthy, 1 if not."""
+    state = collect(load_settings())
+    if options.json:
+        print(json.dumps(state, default=str, indent=1))
+        return 0 if state["healthy"] else 1
+    build = state["build"]
+    print(f"{'healthy' if state['healthy'] else 'NOT HEALTHY'}, as of {build['as_of']}")
+    print(f"  built {build['built_at']} UTC by {build['code_version']} from {build['sources']}")
+    champions = ", ".join(f"{m} {v}" for m, v in state["champions"].items())
+    print(f"  champions: {champions or 'none'}")
+    for row in state["overdue"]:
+        age = "never landed" if row["age_days"] is None else f"{row['age_days']:.1f} days old"
+        print(f"  overdue: {row['table']}: {age}, expected every {row['expected_every_days']:g}")
+    for row in state["failed_checks"]:
+        print(f"  {row['severity']}: {row['table_name']}: {row['check_name']}")
+    for row in state["quarantine"]:
+        print(f"  quarantine: {row['source']}.{row['table_name']}: {row['records']} records")
+    print(f"  tables: {len(state['tables'])}, rows: {sum(r['row_count'] for r in state['tables'])}")
+    return 0 if state["healthy"] else 1

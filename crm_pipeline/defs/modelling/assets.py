@@ -1,0 +1,240 @@
+"""Three assets a model: trained and evaluated, gated, scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from crm_pipeline.defs.modelling.specs import MODELS, ModelSpec
+from crm_pipeline.defs.modelling.store import (
+    content_version,
+    replace_table,
+    run_settings,
+    save_candidate,
+    save_champion,
+    save_decision,
+    status_without_champion,
+    write_scores,
+)
+from crm_pipeline.resources.home import plain_failures
+from crm_pipeline.resources.tracking import Tracking
+from crm_pipeline.resources.warehouse import WRITER_POOL, Warehouse
+
+OWNERS = ["team:data-science"]
+RETRY = dg.RetryPolicy(max_retries=1, delay=2)
+SETTINGS = dg.AssetKey(["control", "run_settings"])
+INPUTS = [dg.AssetKey(["features", name]) for name in ("customer_features", "cut_offs")]
+LABELS = dg.AssetKey(["features", "customer_labels"])
+SEEDS = {
+    "segments": [dg.AssetKey(["seeds", "segment_profiles"])],
+    "churn": [dg.AssetKey(["seeds", "risk_bands"])],
+}
+
+
+def _keys(spec: ModelSpec) -> tuple[dg.AssetKey, dg.AssetKey]:
+    return (
+        dg.AssetKey(["models", f"{spec.name}_candidate"]),
+        dg.AssetKey(["models", f"{spec.name}_champion"]),
+    )
+
+
+def candidate_asset(spec: ModelSpec) -> dg.AssetsDefinition:
+    """Return the asset that trains and evaluates one model."""
+    key, _ = _keys(spec)
+
+    @dg.asset(
+        key=key,
+        deps=[*INPUTS, *([LABELS] if spec.name != "segments" else []), *SEEDS.get(spec.name, [])],
+        group_name="modelling",
+        owners=OWNERS,
+        kinds={"python", "scikitlearn", "mlflow"},
+        pool=WRITER_POOL,
+        retry_policy=RETRY,
+        description=f"The {spec.name} model, trained and evaluated on a later period; in MLflow.",
+    )
+    def candidate(
+        context: dg.AssetExecutionContext, warehouse: Warehouse, tracking: Tracking
+    ) -> dg.MaterializeResult:
+        with plain_failures():
+            with warehouse.reader() as db:
+                settings = run_settings(db)
+                frames = spec.training_frames(db, settings)
+            version, digest = content_version(spec.package, frames, spec.settings(settings))
+            known = tracking.candidate(spec.name, version)
+            if known is None:
+                champion = tracking.champion(
+                    spec.name, horizon_days=spec.horizon_days(settings)
+                )
+                result = spec.train(frames, settings, champion and champion.estimator)
+                tracking.record(
+                    spec.name,
+                    version,
+                    result,
+                    tags={
+                        "as_of": settings.as_of.isoformat(),
+                        "horizon_days": str(spec.horizon_days(settings)),
+                        "input_digest": digest,
+                        "opponent": champion.model_version if champion else "baseline",
+                    },
+                    example=_example(frames),
+                    trusted_types=spec.trusted_types(),
+                )
+            else:
+                result = known.result
+            with warehouse.writer() as db:
+                save_candidate(
+                    db,
+                    model=spec.name,
+                    model_version=version,
+                    as_of=settings.as_of,
+                    status=result.status,
+                    reason=result.reason,
+                    evaluation=result.evaluation,
+                )
+        context.log.info(f"{spec.name} {version}: {result.status}. {result.reason}")
+        return dg.MaterializeResult(
+            metadata={
+                "model_version": version,
+                "status": result.status,
+                "reason": result.reason,
+                "trained_now": known is None,
+                "input_digest": digest,
+            }
+        )
+
+    return candidate
+
+
+def _example(frames: dict) -> object:
+    features = next(f for name, f in frames.items() if name in ("features", "now"))
+    keys = [c for c in ("customer_key", "cut_off_on") if c in features]
+    return features.drop(columns=keys).head(5)
+
+
+def champion_asset(spec: ModelSpec) -> dg.AssetsDefinition:
+    """Return the asset that lets a candidate rule, or says why not."""
+    candidate_key, key = _keys(spec)
+
+    @dg.asset(
+        key=key,
+        deps=[candidate_key],
+        group_name="modelling",
+        owners=OWNERS,
+        kinds={"python", "mlflow"},
+        pool=WRITER_POOL,
+        retry_policy=RETRY,
+        description=f"The {spec.name} model that scores: promoted only if it earned its place.",
+        check_specs=[
+            dg.AssetCheckSpec(
+                "candidate_earned_its_place",
+                asset=key,
+                description="The newest candidate beats baseline and champion; else it stays out.",
+            )
+        ],
+    )
+    def champion(
+        context: dg.AssetExecutionContext, warehouse: Warehouse, tracking: Tracking
+    ) -> Iterator[dg.MaterializeResult]:
+        from ml.evaluation.gate import decide
+
+        with plain_failures():
+            with warehouse.reader() as db:
+                row = db.execute(
+                    "select model_version from control.model_candidates where model = ?",
+                    [spec.name],
+                ).fetchone()
+            version = row[0] if row else ""
+            candidate = tracking.candidate(spec.name, version)
+            if candidate is None:
+                raise dg.Failure(f"{spec.name} has no candidate: materialise it first.")
+            decision, reason = candidate.decision, candidate.decision_reason
+            if decision is None:
+                decided = decide(candidate.result)
+                decision = "promoted" if decided.promoted else "refused"
+                reason = decided.reason
+                tracking.decide(
+                    spec.name, version, promoted=decided.promoted, reason=reason
+                )
+            with warehouse.writer() as db:
+                save_decision(
+                    db, model=spec.name, model_version=version, decision=decision, reason=reason
+                )
+        context.log.info(f"{spec.name} {version}: {reason}")
+        yield dg.MaterializeResult(
+            metadata={"model_version": version, "decision": decision, "reason": reason},
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="candidate_earned_its_place",
+                    passed=decision == "promoted",
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description=reason,
+                    metadata={"model_version": version, "status": candidate.result.status},
+                )
+            ],
+        )
+
+    return champion
+
+
+def scores_asset(spec: ModelSpec) -> dg.AssetsDefinition:
+    """Return the asset that scores every customer with an order by the as-of date."""
+    _, champion_key = _keys(spec)
+    main = dg.AssetKey(["scores", spec.table])
+    specs = [
+        dg.AssetSpec(
+            dg.AssetKey(["scores", table]),
+            deps=[champion_key, SETTINGS, *INPUTS, *SEEDS.get(spec.name, [])],
+            group_name="modelling",
+            owners=OWNERS,
+            kinds={"python", "duckdb"},
+            description=spec.description if table == spec.table else None,
+        )
+        for table in [spec.table, *spec.further]
+    ]
+
+    @dg.multi_asset(
+        name=f"score_{spec.name}", specs=specs, pool=WRITER_POOL, retry_policy=RETRY
+    )
+    def scores(warehouse: Warehouse, tracking: Tracking) -> Iterator[dg.MaterializeResult]:
+        with plain_failures(), warehouse.writer() as db:
+            settings = run_settings(db)
+            champion = tracking.champion(spec.name, horizon_days=spec.horizon_days(settings))
+            scored = (
+                spec.score(champion.estimator, spec.scoring_frames(db, settings), settings)
+                if champion
+                else None
+            )
+            counts = write_scores(
+                db,
+                spec.table,
+                spec.types,
+                scored.predictions if scored else None,
+                as_of=settings.as_of,
+                model_version=champion.model_version if champion else None,
+                # with a champion, who is left out had nothing the model could read
+                status="too_little_data" if champion else status_without_champion(db, spec.name),
+            )
+            save_champion(db, spec.name, champion.model_version if champion else None)
+            for table, types in spec.further.items():
+                frame = scored.further[table] if scored else None
+                replace_table(db, table, types, frame)
+        yield dg.MaterializeResult(
+            asset_key=main,
+            metadata={
+                "dagster/row_count": sum(counts.values()),
+                "model_version": champion.model_version if champion else "none",
+                **counts,
+            },
+        )
+        for table in spec.further:
+            yield dg.MaterializeResult(asset_key=dg.AssetKey(["scores", table]))
+
+    return scores
+
+
+@dg.definitions
+def models() -> dg.Definitions:
+    """Return the three assets of every model."""
+    makers = (candidate_asset, champion_asset, scores_asset)
+    return dg.Definitions(assets=[make(spec) for spec in MODELS for make in makers])

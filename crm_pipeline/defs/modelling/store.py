@@ -1,0 +1,235 @@
+"""What the modelling assets read and write in the warehouse: frames in, scores and decisions out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
+_ML = Path(__file__).resolve().parents[3] / "ml"
+
+STATUS_TABLE = """
+create table if not exists control.model_candidates (
+    model varchar primary key, model_version varchar not null, as_of date not null,
+    status varchar not null, reason varchar not null, decision varchar, decision_reason varchar)
+"""
+EVALUATION_TABLE = """
+create table if not exists control.model_evaluations (
+    model varchar not null, model_version varchar not null, as_of date not null,
+    period varchar not null, metric varchar not null, value double, baseline_value double,
+    champion_value double, decision varchar)
+"""
+CHAMPION_TABLE = """
+create table if not exists control.model_champions (
+    model varchar primary key, model_version varchar not null)
+"""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The row of ``control.run_settings``: what this run computes for."""
+
+    as_of: date
+    horizon_days: int
+    clv_horizon_days: int
+    clv_holdout_days: int
+    discount_rate: float
+
+
+def run_settings(con: duckdb.DuckDBPyConnection) -> RunSettings:
+    """Return what the run computes for; the row is written by ``control/run_settings``."""
+    row = con.execute(
+        "select as_of, horizon_days, clv_horizon_days, clv_holdout_days, discount_rate "
+        "from control.run_settings"
+    ).fetchone()
+    assert row is not None
+    return RunSettings(*row)
+
+
+def content_version(
+    model: str, frames: Mapping[str, pd.DataFrame], settings: Mapping[str, object]
+) -> tuple[str, str]:
+    """Return (model version, input digest), both derived from content alone.
+
+    The version covers the training frames, the settings, the code of the model's package and of
+    ``ml/evaluation``, and the libraries: training again on the same input gives the same version.
+
+    Args:
+        model: Package below ``ml/``.
+        frames: Training frames, rows in key order.
+        settings: Whatever else decides the result.
+
+    Returns:
+        Twelve and sixty-four hexadecimal digits.
+    """
+    import pandas as pd
+
+    data = hashlib.sha256()
+    for name, frame in sorted(frames.items()):
+        data.update(f"{name}:{list(frame.columns)}:{[str(t) for t in frame.dtypes]}".encode())
+        data.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    digest = data.hexdigest()
+    whole = hashlib.sha256(f"{digest}:{sorted(settings.items())!r}".encode())
+    for package in (model, "evaluation"):
+        for file in sorted((_ML / package).rglob("*.py")):
+            whole.update(file.relative_to(_ML).as_posix().encode() + file.read_bytes())
+    for library in _LIBRARIES:
+        whole.update(f"{library}=={version(library)}".encode())
+    return whole.hexdigest()[:12], digest
+
+
+def save_candidate(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    model: str,
+    model_version: str,
+    as_of: date,
+    status: str,
+    reason: str,
+    evaluation: pd.DataFrame,
+) -> None:
+    """Make this the model's current candidate, with its evaluation and no decision yet."""
+    con.execute("begin")
+    con.execute(STATUS_TABLE)
+    con.execute(EVALUATION_TABLE)
+    con.execute(
+        "insert or replace into control.model_candidates values (?, ?, ?, ?, ?, null, null)",
+        [model, model_version, as_of, status, reason],
+    )
+    con.execute(
+        "delete from control.model_evaluations where model = ? and model_version = ?",
+        [model, model_version],
+    )
+    con.register("incoming", evaluation)
+    con.execute(
+        "insert into control.model_evaluations select ?, ?, ?, period, metric, value, "
+        "baseline_value, champion_value, null from incoming",
+        [model, model_version, as_of],
+    )
+    con.unregister("incoming")
+    con.execute("commit")
+
+
+def save_decision(
+    con: duckdb.DuckDBPyConnection, *, model: str, model_version: str, decision: str, reason: str
+) -> None:
+    """Write the gate's decision beside the candidate and its evaluation."""
+    con.execute(
+        "update control.model_candidates set decision = ?, decision_reason = ? where model = ?",
+        [decision, reason, model],
+    )
+    con.execute(
+        "update control.model_evaluations set decision = ? where model = ? and model_version = ?",
+        [decision, model, model_version],
+    )
+
+
+def save_champion(con: duckdb.DuckDBPyConnection, model: str, model_version: str | None) -> None:
+    """Remember which version scored; ``None`` says that none did."""
+    con.execute(CHAMPION_TABLE)
+    con.execute("delete from control.model_champions where model = ?", [model])
+    if model_version is not None:
+        con.execute("insert into control.model_champions values (?, ?)", [model, model_version])
+
+
+def champion_versions(con: duckdb.DuckDBPyConnection) -> str:
+    """Return model -> version of the champions that scored, as JSON."""
+    rows = con.execute("select model, model_version from control.model_champions").fetchall()
+    return json.dumps(dict(sorted(rows)))
+
+
+def status_without_champion(con: duckdb.DuckDBPyConnection, model: str) -> str:
+    """Return why nobody is scored: ``too_little_data`` or ``no_model_passed``."""
+    con.execute(STATUS_TABLE)
+    row = con.execute(
+        "select status from control.model_candidates where model = ?", [model]
+    ).fetchone()
+    return "too_little_data" if row and row[0] == "too_little_data" else "no_model_passed"
+
+
+def write_scores(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    types: Mapping[str, str],
+    predictions: pd.DataFrame | None,
+    *,
+    as_of: date,
+    model_version: str | None,
+    status: str,
+) -> dict[str, int]:
+    """Replace ``scores.<table>``: one row for every customer with an order by ``as_of``.
+
+    Args:
+        con: Connection with the writer's slot.
+        table: Table name.
+        types: Value columns -> DuckDB type, in order, without key, as-of, status, version.
+        predictions: ``customer_key`` and the value columns; ``None`` without a champion.
+        as_of: The scoring day.
+        model_version: Of the champion.
+        status: Of customers who are not in ``predictions``.
+
+    Returns:
+        Rows by status.
+    """
+    columns = ", ".join(f"{name} {kind}" for name, kind in types.items())
+    con.execute("create schema if not exists scores")
+    con.execute("begin")
+    con.execute(
+        f"create or replace table scores.{table} (customer_key varchar not null, "
+        f"as_of date not null, status varchar not null, {columns}, model_version varchar)"
+    )
+    everybody = (
+        "(select customer_key from features.customer_features where cut_off_on = $as_of) as c"
+    )
+    if predictions is None:
+        nothing = ", ".join("null" for _ in types)
+        con.execute(
+            f"insert into scores.{table} select c.customer_key, $as_of, $status, {nothing}, null "
+            f"from {everybody} order by c.customer_key",
+            {"as_of": as_of, "status": status},
+        )
+    else:
+        values = ", ".join(f"p.{name}" for name in types)
+        con.register("incoming", predictions)
+        con.execute(
+            f"insert into scores.{table} select c.customer_key, $as_of, "
+            f"if(p.customer_key is null, $status, 'scored'), {values}, "
+            f"if(p.customer_key is null, null, $version) from {everybody} "
+            "left join incoming as p using (customer_key) order by c.customer_key",
+            {"as_of": as_of, "status": status, "version": model_version},
+        )
+        con.unregister("incoming")
+    con.execute("commit")
+    found = con.execute(f"select status, count(*) from scores.{table} group by 1").fetchall()
+    return {str(name): int(count) for name, count in found}
+
+
+def replace_table(
+    con: duckdb.DuckDBPyConnection, table: str, types: Mapping[str, str], frame: pd.DataFrame
+) -> None:
+    """Replace ``scores.<table>`` with ``frame``, in the declared types."""
+    columns = ", ".join(f"{name} {kind}" for name, kind in types.items())
+    con.execute("create schema if not exists scores")
+    con.execute(f"create or replace table scores.{table} ({columns})")
+    if len(frame):
+        con.register("incoming", frame)
+        con.execute(f"insert into scores.{table} select {', '.join(types)} from incoming")
+        con.unregister("incoming")
+
+
+def frame(
+    con: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object] = ()
+) -> pd.DataFrame:
+    """Return a query's rows; the query orders them by key, so that results repeat."""
+    return con.execute(query, list(parameters)).df()

@@ -1,0 +1,156 @@
+"""The publication: one DuckDB file and its Parquet, written aside and swapped in whole."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pandas as pd
+import yaml
+
+from crm_pipeline.defs.landing.ledger import landed_files, quarantine_summary
+from crm_pipeline.defs.modelling.store import EVALUATION_TABLE, champion_versions
+from crm_pipeline.defs.publication import writing
+from crm_pipeline.defs.publication.catalogue import PublishedTable, published_tables
+from crm_pipeline.defs.publication.meta_tables import META_TABLES
+from crm_pipeline.defs.publication.provenance import code_version, last_check_results
+from crm_pipeline.defs.publication.swap import FILE, new_version, publish
+from crm_pipeline.errors import UserError
+from crm_pipeline.resources.dbt import ensure_manifest
+from crm_pipeline.resources.home import Home, plain_failures
+from crm_pipeline.resources.warehouse import WRITER_POOL, Warehouse
+from crm_pipeline.settings import Settings
+
+_TABLES = published_tables(ensure_manifest())
+_QUERIES = Path(__file__).parent / "sample_queries.yml"
+
+
+def sample_queries() -> pd.DataFrame:
+    """Return the sample queries: ``title``, ``question``, ``sql``."""
+    return pd.DataFrame(yaml.safe_load(_QUERIES.read_text(encoding="utf-8")))
+
+
+def _meta(con: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:
+    table = META_TABLES[name]
+    writing.write_meta(
+        con,
+        name,
+        frame,
+        types=table.types,
+        description=table.description,
+        columns=table.meanings,
+    )
+
+
+def write_publication(
+    con: duckdb.DuckDBPyConnection,
+    folder: Path,
+    settings: Settings,
+    checks: pd.DataFrame,
+    built_at: datetime,
+) -> dict[str, int]:
+    """Fill the new file on ``con`` from the warehouse attached as ``w``, Parquet beside it.
+
+    Returns:
+        Rows by published table.
+    """
+    for schema in ("marts", "scores", "meta"):
+        con.execute(f"create schema {schema}")
+    counts: dict[str, int] = {}
+    for table in _TABLES:
+        counts[f"{table.schema}.{table.name}"] = writing.copy_table(con, table)
+        writing.export_parquet(con, table, folder / "parquet")
+    evaluations = con.execute("select * from w.control.model_evaluations order by all").df()
+    con.execute("use w")
+    landed, quarantined = landed_files(con), quarantine_summary(con)
+    as_of = con.execute("select as_of from control.run_settings").fetchone()
+    champions, digest = champion_versions(con), writing.input_digest(con)
+    con.execute("use p")
+    assert as_of is not None
+    build = {
+        "as_of": as_of[0],
+        "built_at": built_at,
+        "code_version": code_version(),
+        "sources": ",".join(settings.sources),
+        "champions": champions,
+        "input_digest": digest,
+    }
+    _meta(con, "build", pd.DataFrame([build]))
+    _meta(con, "landed_files", landed)
+    _meta(con, "quarantine", quarantined)
+    _meta(con, "quality", checks)
+    _meta(con, "model_evaluations", evaluations)
+    _meta(con, "sample_queries", sample_queries())
+    _meta(con, "freshness", writing.freshness(con, _TABLES))
+    _meta(con, "dictionary", writing.dictionary(con, _TABLES))
+    return counts
+
+
+PUBLISHED = dg.AssetKey(["published", "crm_duckdb"])
+
+
+def differences(con: duckdb.DuckDBPyConnection, parquet: Path) -> list[str]:
+    """Return the tables whose Parquet is not row for row what the warehouse holds."""
+    found = []
+    for table in _TABLES:
+        place = f"{writing.quoted(table.schema)}.{writing.quoted(table.name)}"
+        file = writing.text(str(parquet / table.schema / f"{table.name}.parquet"))
+        columns = ", ".join(writing.quoted(column.name) for column in table.columns)
+        # sums of hashes are equal for equal rows whatever their order, duplicates included
+        total = f"select count(*), sum(hash({columns})::hugeint)"
+        if (
+            con.execute(f"{total} from w.{place}").fetchone()
+            != con.execute(f"{total} from read_parquet({file})").fetchone()
+        ):
+            found.append(f"{table.schema}.{table.name}")
+    return found
+
+
+@dg.asset(
+    key=PUBLISHED,
+    deps=[dg.AssetKey([table.schema, table.name]) for table in _TABLES],
+    group_name="publication",
+    owners=["team:data-platform"],
+    kinds={"duckdb", "parquet"},
+    pool=WRITER_POOL,
+    retry_policy=dg.RetryPolicy(max_retries=1, delay=2),
+    description="published/crm.duckdb and published/parquet: marts, scores, meta; replaced whole.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "publication_equals_warehouse",
+            asset=PUBLISHED,
+            description="Every published table is row for row what the warehouse holds.",
+        )
+    ],
+)
+def crm_duckdb(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, home: Home
+) -> dg.MaterializeResult:
+    """Write the publication aside, hold it against the warehouse, swap it in."""
+    with plain_failures():
+        settings = home.settings()
+        built_at = datetime.now(UTC).replace(tzinfo=None)
+        keys = sorted(context.repository_def.asset_graph.asset_check_keys)
+        checks = last_check_results(context.instance, keys)
+        folder = new_version(settings.published)
+        with warehouse.publishing(folder / FILE) as db:
+            counts = write_publication(db, folder, settings, checks, built_at)
+            wrong = differences(db, folder / "parquet")
+        if wrong:
+            raise UserError(
+                f"the new publication differs from the warehouse in {', '.join(wrong)}; "
+                "the last one stays. Check the disk, then run again."
+            )
+        publish(settings.published, folder)
+    return dg.MaterializeResult(
+        metadata={"tables": len(counts), "rows": sum(counts.values()), "version": folder.name},
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="publication_equals_warehouse",
+                passed=True,
+                metadata={"tables": len(counts), "rows": sum(counts.values())},
+            )
+        ],
+    )

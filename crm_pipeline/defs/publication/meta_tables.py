@@ -1,0 +1,122 @@
+"""The ``meta`` schema of the published file: its tables' columns, types and meanings, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MetaTable:
+    """One ``meta`` table: what it holds and, column by column, type and meaning."""
+
+    description: str
+    columns: dict[str, tuple[str, str]]
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Column -> DuckDB type."""
+        return {name: kind for name, (kind, _) in self.columns.items()}
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """Column -> meaning."""
+        return {name: meaning for name, (_, meaning) in self.columns.items()}
+
+
+_SOURCE = ("varchar", "Source, as its folder below dbt_project/models/staging is called.")
+_TABLE = ("varchar", "Table of the source.")
+_FILE = ("varchar", "Name of the file in the inbox.")
+_SCHEMA = ("varchar", "Schema of the published table.")
+_NAME = ("varchar", "Name of the published table.")
+
+META_TABLES = {
+    "build": MetaTable(
+        "What this publication was made from. Grain: one row.",
+        {
+            "as_of": ("date", "Business day up to and including which facts count."),
+            "built_at": ("timestamp", "When the publication was written, UTC."),
+            "code_version": ("varchar", "Package version and digest of code and SQL."),
+            "sources": ("varchar", "Enabled sources, comma-separated."),
+            "champions": ("varchar", "Model and version of every champion, as JSON."),
+            "input_digest": ("varchar", "SHA-256 over the digests of all landed contents."),
+        },
+    ),
+    "dictionary": MetaTable(
+        "Every published column. Grain: one row a column.",
+        {
+            "table_schema": _SCHEMA,
+            "table_name": _NAME,
+            "column_name": ("varchar", "Name of the column."),
+            "data_type": ("varchar", "DuckDB type."),
+            "unit": ("varchar", "Unit, where the column has one."),
+            "description": ("varchar", "Meaning."),
+        },
+    ),
+    "landed_files": MetaTable(
+        "What counts: each distinct content that is some file's newest version. "
+        "Grain: source, table, content.",
+        {
+            "source": _SOURCE,
+            "table_name": _TABLE,
+            "file_name": _FILE,
+            "digest": ("varchar", "SHA-256 of the content, decompressed and decoded."),
+            "rows_read": ("bigint", "Records in the file; always accepted plus quarantined."),
+            "rows_accepted": ("bigint", "Records that fit the source's contract."),
+            "rows_quarantined": ("bigint", "Records set aside, each with its reason."),
+            "landed_at": ("timestamp", "When the content first landed, UTC."),
+        },
+    ),
+    "quarantine": MetaTable(
+        "What was set aside and why; values stay behind. Grain: source, table, file, reason.",
+        {
+            "source": _SOURCE,
+            "table_name": _TABLE,
+            "file_name": _FILE,
+            "reason": ("varchar", "Why the records do not fit."),
+            "row_count": ("bigint", "Records with this reason."),
+        },
+    ),
+    "quality": MetaTable(
+        "The last result of every check. Grain: check and table.",
+        {
+            "check_name": ("varchar", "Name of the check, as in the Dagster UI."),
+            "table_name": ("varchar", "What it guards: schema.table."),
+            "severity": ("varchar", "error (stops the publication) or warn."),
+            "passed": ("boolean", "Whether it held."),
+            "observed": ("varchar", "Counts it saw, as JSON; never values."),
+            "checked_at": ("timestamp", "When, UTC."),
+        },
+    ),
+    "freshness": MetaTable(
+        "How much is in each table and how recent it is. Grain: one row a table.",
+        {
+            "table_schema": _SCHEMA,
+            "table_name": _NAME,
+            "row_count": ("bigint", "Rows."),
+            "latest_event_at": ("timestamp", "Latest event in the table, UTC, where it has one."),
+        },
+    ),
+    "model_evaluations": MetaTable(
+        "Each model's figures on a later period that it never saw, beside baseline and champion. "
+        "Grain: model, version, period, metric.",
+        {
+            "model": ("varchar", "Model."),
+            "model_version": ("varchar", "Version, derived from data, settings and code."),
+            "as_of": ("date", "As-of date of the training."),
+            "period": ("varchar", "Period or data the figure speaks of."),
+            "metric": ("varchar", "Figure."),
+            "value": ("double", "The candidate's."),
+            "baseline_value": ("double", "The naive baseline's, where it has one."),
+            "champion_value": ("double", "The champion's on the same rows, where there is one."),
+            "decision": ("varchar", "promoted or refused."),
+        },
+    ),
+    "sample_queries": MetaTable(
+        "Questions with the query that answers them; the tests run each. Grain: one row a query.",
+        {
+            "title": ("varchar", "Short name."),
+            "question": ("varchar", "The question."),
+            "sql": ("varchar", "The query, for this file."),
+        },
+    ),
+}

@@ -1,0 +1,70 @@
+"""What a publication says of itself: code version, champions, the checks' last results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from crm_pipeline.settings import CHECKOUT
+
+_CODE = (
+    ("crm_pipeline", "*.py"),
+    ("ml", "*.py"),
+    ("expectations", "*.json"),
+    ("dbt_project/models", "*"),
+    ("dbt_project/macros", "*.sql"),
+    ("dbt_project/seeds", "*.csv"),
+)
+
+
+@cache
+def code_version() -> str:
+    """Return the package version and a digest of everything that decides a number."""
+    digest = hashlib.sha256()
+    for folder, pattern in _CODE:
+        for file in sorted((CHECKOUT / folder).rglob(pattern)):
+            if file.is_file():
+                digest.update(file.relative_to(CHECKOUT).as_posix().encode() + file.read_bytes())
+    return f"{version('crm-pipeline')}+{digest.hexdigest()[:12]}"
+
+
+def _observed(metadata: dict[str, Any]) -> str:
+    numbers = {}
+    for name, entry in metadata.items():
+        value = getattr(entry, "value", None)
+        if isinstance(value, bool | int | float):
+            numbers[name.removeprefix("dagster_dbt/")] = value
+    return json.dumps(numbers, sort_keys=True) if numbers else ""
+
+
+def last_check_results(
+    instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey]
+) -> pd.DataFrame:
+    """Return the last result of every check among ``keys`` that ever ran, for ``meta.quality``."""
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    rows = []
+    for key, record in records.items():
+        event = record.event.dagster_event if record.event else None
+        if event is None or record.event is None:
+            continue
+        data = event.asset_check_evaluation_data
+        rows.append(
+            (
+                key.name,
+                ".".join(key.asset_key.path),
+                "error" if data.severity == dg.AssetCheckSeverity.ERROR else "warn",
+                data.passed,
+                _observed(dict(data.metadata)) or None,
+                datetime.fromtimestamp(record.event.timestamp, UTC).replace(tzinfo=None),
+            )
+        )
+    names = ["check_name", "table_name", "severity", "passed", "observed", "checked_at"]
+    return pd.DataFrame(rows, columns=names)
+

@@ -1,0 +1,149 @@
+"""Truths across tables, each as a query that counts its exceptions. No Dagster in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from crm_pipeline.defs.landing.sources import SourceContract
+from crm_pipeline.defs.modelling.specs import MODELS
+
+Contracts = Mapping[str, SourceContract]
+Counter = Callable[[duckdb.DuckDBPyConnection, Contracts, Sequence[str]], int]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One truth.
+
+    Attributes:
+        name: Check name.
+        asset: The table it guards, ``schema.table``.
+        also: Other tables it reads.
+        description: What must be true, and what to do if it is not.
+        exceptions: Counts the rows, customers or sources for which it is not.
+    """
+
+    name: str
+    asset: str
+    also: tuple[str, ...]
+    description: str
+    exceptions: Counter
+
+
+def _count(con: duckdb.DuckDBPyConnection, sql: str) -> int:
+    row = con.execute(sql).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
+def _accounting(con: duckdb.DuckDBPyConnection, contracts: Contracts, sources: Sequence[str]) -> int:
+    """Count the sources whose facts do not add up to the source's own total.
+
+    The total is stated by the source's contract, table by table, as ``meta.control_total``: an
+    expression over raw columns, so it is a second route to the figure that shares no staging SQL.
+    """
+    wrong = 0
+    for name in sources:
+        parts = [
+            f"select sum({table.control_total}) as total "
+            f'from raw."{table.identifier}"'
+            for table in contracts[name].tables
+            if table.control_total
+        ]
+        if not parts:
+            continue
+        wrong += _count(
+            con,
+            f"""
+            with own as (select coalesce(sum(total), 0) as amount from ({" union all ".join(parts)})),
+            facts as (
+                select
+                    coalesce((select sum(line_amount) from marts.fct_order_items
+                              where source = '{name}'), 0)
+                    + coalesce((select sum(line_amount) from intermediate.int_order_items__orphaned
+                                where source = '{name}'), 0)
+                    - coalesce((select sum(returned_amount) from marts.fct_returns
+                                where source = '{name}'), 0)
+                    + coalesce((select sum(adjusted_amount) from marts.fct_adjustments
+                                where source = '{name}'), 0) as amount)
+            select count(*) from own, facts where abs(own.amount - facts.amount) >= 0.005
+            """,
+        )
+    return wrong
+
+
+def _fixed(sql: str) -> Counter:
+    def count(con: duckdb.DuckDBPyConnection, _contracts: Contracts, _sources: Sequence[str]) -> int:
+        return _count(con, sql)
+
+    return count
+
+
+def _coverage(table: str) -> Truth:
+    return Truth(
+        name="scores_every_buyer_once",
+        asset=f"scores.{table}",
+        also=("marts.customer_rfm",),
+        description="One row for every customer with an order at the as-of date, and no other. "
+        "If not: materialise the scores again.",
+        exceptions=_fixed(
+            f"""
+            with buyers as (
+                select customer_key from marts.customer_rfm
+                where as_of = (select as_of from control.run_settings)),
+            scored as (select customer_key, as_of from scores.{table})
+            select (select count(*) from buyers anti join scored using (customer_key))
+                 + (select count(*) from scored anti join buyers using (customer_key))
+                 + (select count(*) - count(distinct customer_key) from scored)
+                 + (select count(*) from scored
+                    where as_of <> (select as_of from control.run_settings))
+            """
+        ),
+    )
+
+
+TRUTHS = (
+    Truth(
+        name="facts_equal_the_sources_total",
+        asset="marts.fct_order_items",
+        also=("marts.fct_returns", "marts.fct_adjustments"),
+        description="Lines - returns + adjustments equal each source's own total, to the cent. "
+        "If not: a staging model drops or doubles records.",
+        exceptions=_accounting,
+    ),
+    Truth(
+        name="orders_equal_their_lines",
+        asset="marts.fct_orders",
+        also=("marts.fct_order_items",),
+        description="Every order's gross amount is the sum of its lines, rounded to the cent.",
+        exceptions=_fixed(
+            """
+            select count(*) from marts.fct_orders as o
+            full join (select order_key, sum(line_amount) as amount, count(*) as lines
+                       from marts.fct_order_items group by order_key) as i using (order_key)
+            where abs(coalesce(o.gross_amount, -1) - coalesce(i.amount, 0)) > 0.005
+               or coalesce(o.line_count, -1) <> coalesce(i.lines, 0)
+            """
+        ),
+    ),
+    Truth(
+        name="months_equal_the_facts",
+        asset="marts.kpi_monthly",
+        also=("marts.fct_orders", "marts.fct_returns"),
+        description="The months' gross and returned amounts add up to the facts'.",
+        exceptions=_fixed(
+            """
+            select
+                (abs((select coalesce(sum(gross_amount), 0) from marts.kpi_monthly)
+                   - (select coalesce(sum(gross_amount), 0) from marts.fct_orders)) > 0.01 * m)::int
+              + (abs((select coalesce(sum(returned_amount), 0) from marts.kpi_monthly)
+                   - (select coalesce(sum(returned_amount), 0) from marts.fct_returns))
+                 > 0.01 * m)::int
+            from (select greatest(count(*), 1) as m from marts.kpi_monthly)
+            """
+        ),
+    ),
+    *(_coverage(model.table) for model in MODELS),
+)

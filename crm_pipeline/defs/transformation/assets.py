@@ -1,0 +1,121 @@
+"""The dbt project as two assets: the marts before the models, and what is built on scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCliResource,
+    dbt_assets,
+)
+
+from crm_pipeline.resources.dbt import dbt_project, ensure_manifest
+from crm_pipeline.resources.home import Home
+from crm_pipeline.resources.warehouse import WRITER_POOL, Warehouse
+
+AFTER_SCORES = "source:scores+"
+"""What is made from scores, and the data tests of the scores themselves."""
+
+LATEST_DAYS = 2
+"""Marts older than this many days are shown as late."""
+
+
+class LayerTranslator(DagsterDbtTranslator):
+    """Key and group every dbt node by its schema: ``raw``, ``staging``, ``marts``, ``scores``."""
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: Any
+    ) -> dg.AssetSpec:
+        """Add key, group, owner and, for public marts, a freshness policy to the default."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        props = self.get_resource_props(manifest, unique_id)
+        schema, name = props["schema"], props.get("identifier") or props["name"]
+        spec = spec.replace_attributes(
+            key=dg.AssetKey([schema, name]),
+            group_name="transformation" if schema != "scores" else "modelling",
+            owners=["team:analytics-engineering"],
+        )
+        if props.get("access") == "public" and schema == "marts":
+            import datetime
+
+            spec = spec.replace_attributes(
+                freshness_policy=dg.FreshnessPolicy.time_window(
+                    fail_window=datetime.timedelta(days=LATEST_DAYS)
+                )
+            )
+        return spec
+
+
+class DbtConfig(dg.Config):
+    """Launchpad options of a dbt stage."""
+
+    full_refresh: bool = False
+
+
+_TRANSLATOR = LayerTranslator(
+    DagsterDbtTranslatorSettings(enable_asset_checks=True, enable_source_tests_as_checks=True)
+)
+ensure_manifest()
+_PROJECT = dbt_project()
+
+
+def build_arguments(config: DbtConfig) -> list[str]:
+    """Return dbt's arguments; unit tests belong to CI, not to a run over real data."""
+    arguments = ["build", "--exclude-resource-type", "unit_test"]
+    return [*arguments, "--full-refresh"] if config.full_refresh else arguments
+
+
+def _build(
+    context: dg.AssetExecutionContext,
+    config: DbtConfig,
+    dbt: DbtCliResource,
+    warehouse: Warehouse,
+    home: Home,
+) -> Iterator[Any]:
+    target = home.settings().scratch / "dbt" / f"{context.op.name}-{context.run.run_id[:8]}"
+    with warehouse.slot():
+        invocation = dbt.cli(build_arguments(config), context=context, target_path=Path(target))
+        yield from invocation.stream()
+
+
+@dbt_assets(
+    manifest=_PROJECT.manifest_path,
+    project=_PROJECT,
+    exclude=AFTER_SCORES,
+    name="build_marts",
+    dagster_dbt_translator=_TRANSLATOR,
+    pool=WRITER_POOL,
+)
+def build_marts(
+    context: dg.AssetExecutionContext,
+    config: DbtConfig,
+    dbt: DbtCliResource,
+    warehouse: Warehouse,
+    home: Home,
+) -> Iterator[Any]:
+    """Staging, intermediate, marts and features, each with its data tests, in one dbt build."""
+    yield from _build(context, config, dbt, warehouse, home)
+
+
+@dbt_assets(
+    manifest=_PROJECT.manifest_path,
+    project=_PROJECT,
+    select=AFTER_SCORES,
+    name="build_customer_360",
+    dagster_dbt_translator=_TRANSLATOR,
+    pool=WRITER_POOL,
+)
+def build_customer_360(
+    context: dg.AssetExecutionContext,
+    config: DbtConfig,
+    dbt: DbtCliResource,
+    warehouse: Warehouse,
+    home: Home,
+) -> Iterator[Any]:
+    """What is built on the scores, and the data tests of the scores."""
+    yield from _build(context, config, dbt, warehouse, home)
