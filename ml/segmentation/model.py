@@ -124,8 +124,7 @@ class SegmentModel(ClusterMixin, BaseEstimator):
                 "segment_id": (labels + 1).astype(np.int64),
                 "segment_name": np.array(self.names_, dtype=object)[labels],
                 "distance": distance.round(DISTANCE_DIGITS),
-            },
-            index=X.index,
+            }
         )
 
     def fit_predict(self, X: pd.DataFrame, y: None = None) -> pd.DataFrame:  # type: ignore[override]

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import adjusted_rand_score
 
 from ml.evaluation.gate import decide
 from ml.segmentation import SegmentModel, train_segments
@@ -159,14 +160,24 @@ def test_the_champion_is_measured_on_the_same_customers(result, profiles):
     assert figure(again, "agreement_with_champion") == 1.0
 
 
+def test_the_champion_meets_the_same_resamples_at_its_own_number(profiles):
+    champion = SegmentModel(8).fit(customers())
+    again = train_segments(customers(), profiles, champion=champion, n_bootstrap=REFITS)
+    want = figure(again, "bootstrap_ari_k8")
+    assert want < 1
+    assert figure(again, "bootstrap_ari", "champion_value") == pytest.approx(want)
+
+
 def test_a_champion_of_other_times_agrees_less(profiles):
     strange = customers(seed=3).assign(
         net_amount=lambda f: f["net_amount"].sample(frac=1, random_state=1).to_numpy(),
         recency_days=lambda f: f["recency_days"].sample(frac=1, random_state=2).to_numpy(),
     )
-    champion = SegmentModel(4).fit(strange)
+    champion = SegmentModel(4).fit(strange.assign(net_amount=strange["net_amount"] * 20))
     again = train_segments(customers(), profiles, champion=champion, n_bootstrap=REFITS)
-    assert figure(again, "agreement_with_champion") < 0.9
+    theirs = champion.predict(customers())["segment_id"]
+    ours = again.estimator.predict(customers())["segment_id"]
+    assert figure(again, "agreement_with_champion") == adjusted_rand_score(ours, theirs) < 0.9
     assert figure(again, "bootstrap_ari", "champion_value") < figure(again, "bootstrap_ari")
 
 
