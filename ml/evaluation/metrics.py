@@ -42,6 +42,8 @@ def _pair(first: ArrayLike, second: ArrayLike) -> tuple[FloatArray, FloatArray]:
         raise ValueError(f"need two columns of equal length, got {left.shape} and {right.shape}")
     if left.size == 0:
         raise ValueError("no rows to measure")
+    if not (np.isfinite(left).all() and np.isfinite(right).all()):
+        raise ValueError("a metric needs finite values; drop the rows without a label first")
     return left, right
 
 

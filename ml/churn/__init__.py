@@ -1,0 +1,1 @@
+"""Churn: the probability that a customer places no order within the horizon, and why."""

@@ -1,0 +1,157 @@
+"""Labelled rows by purpose: which cut-off may be trained on, which is the examination.
+
+Belongs here: joining, checking and refusing. Does not: arithmetic on features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ml.churn.features import KEY_COLUMNS, FeatureError, check_features
+from ml.evaluation.leakage import suspicious_columns
+
+FloatArray = NDArray[np.float64]
+Rows = tuple[pd.DataFrame, FloatArray]
+
+TRAINING = "churn_training"
+EVALUATION = "churn_evaluation"
+REFIT = "churn_refit"
+
+MIN_CUSTOMERS = 200
+MIN_CLASS = 30
+"""Below these a cut-off says nothing reliable: ten bins of fewer than twenty customers, or an
+event too rare to tell models apart."""
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """Labelled rows, each part sorted by (cut_off_on, customer_key).
+
+    Attributes:
+        training: Rows whose labels were known at the evaluation cut-off.
+        evaluation: Rows of the one later cut-off that figures are reported for.
+        everything: All labelled rows, for the refit.
+        evaluation_on: The evaluation cut-off.
+        training_cut_offs: Number of cut-offs in ``training``.
+        book_days: Age of the record at the latest training cut-off.
+    """
+
+    training: Rows
+    evaluation: Rows
+    everything: Rows
+    evaluation_on: pd.Timestamp
+    training_cut_offs: int
+    book_days: int
+
+
+def labelled_data(
+    features: pd.DataFrame, labels: pd.DataFrame, cut_offs: pd.DataFrame, horizon_days: int
+) -> LabelledData | str:
+    """Return the labelled rows by purpose, or a sentence that says why there are too few.
+
+    Raises:
+        FeatureError: Columns are missing, keys are duplicated, a feature looks ahead, or a
+            training cut-off's window reaches beyond the evaluation cut-off.
+    """
+    purposes = _purposes(cut_offs)
+    evaluation_on = _evaluation_on(purposes, horizon_days)
+    if evaluation_on is None:
+        return "no cut-off lies one horizon before the as-of date, so no model can be examined"
+    joined = _joined(features, labels, purposes, horizon_days)
+    on = joined["cut_off_on"]
+    enough = {day for day, part in joined.groupby("cut_off_on") if _too_few(part) is None}
+    if evaluation_on not in enough:
+        part = joined[on == evaluation_on]
+        return f"at the evaluation cut-off {evaluation_on.date()} {_too_few(part)}"
+    training_on = {day for day in purposes[TRAINING] if day in enough}
+    if not training_on:
+        return (
+            f"no cut-off at least {horizon_days} days before {evaluation_on.date()} has "
+            f"{MIN_CUSTOMERS} labelled customers with {MIN_CLASS} of either outcome to train on"
+        )
+    known = on.isin(sorted(enough))
+    training = _rows(joined[on.isin(sorted(training_on))])
+    if found := suspicious_columns(training[0], training[1]):
+        names = ", ".join(f"{name} (AUC {area:.3f})" for name, area in found.items())
+        raise FeatureError(f"these features alone tell the outcome: {names}; do they look ahead?")
+    start = pd.to_datetime(features["first_order_on"]).min()
+    return LabelledData(
+        training=training,
+        evaluation=_rows(joined[on == evaluation_on]),
+        everything=_rows(joined[known]),
+        evaluation_on=evaluation_on,
+        training_cut_offs=len(training_on),
+        book_days=int((max(training_on) - start).days),
+    )
+
+
+def _purposes(cut_offs: pd.DataFrame) -> dict[str, set[pd.Timestamp]]:
+    if missing := {"cut_off_on", "purpose"} - set(cut_offs.columns):
+        raise FeatureError(f"cut_offs lacks {sorted(missing)}")
+    days = pd.to_datetime(cut_offs["cut_off_on"]).astype("datetime64[s]")
+    return {
+        purpose: set(days[cut_offs["purpose"] == purpose])
+        for purpose in (TRAINING, EVALUATION, REFIT)
+    }
+
+
+def _evaluation_on(
+    purposes: dict[str, set[pd.Timestamp]], horizon_days: int
+) -> pd.Timestamp | None:
+    if len(purposes[EVALUATION]) > 1:
+        raise FeatureError(f"cut_offs has {len(purposes[EVALUATION])} {EVALUATION} dates, not one")
+    if not purposes[EVALUATION]:
+        return None
+    [evaluation_on] = purposes[EVALUATION]
+    horizon = pd.Timedelta(days=horizon_days)
+    if late := sorted(day for day in purposes[TRAINING] if day + horizon > evaluation_on):
+        raise FeatureError(
+            f"the labels of training cut-off {late[-1].date()} were not known at the evaluation "
+            f"cut-off {evaluation_on.date()}"
+        )
+    return evaluation_on
+
+
+def _joined(
+    features: pd.DataFrame,
+    labels: pd.DataFrame,
+    purposes: dict[str, set[pd.Timestamp]],
+    horizon_days: int,
+) -> pd.DataFrame:
+    """Features with ``is_churned`` (float), only labelled rows of the three purposes."""
+    needed = {*KEY_COLUMNS, "horizon_days", "is_churned"}
+    if missing := needed - set(labels.columns):
+        raise FeatureError(f"customer_labels lacks {sorted(missing)}")
+    frame = check_features(features)
+    frame = frame[frame["cut_off_on"].isin(sorted(set().union(*purposes.values())))]
+    outcome = labels.loc[labels["horizon_days"] == horizon_days, [*KEY_COLUMNS, "is_churned"]]
+    outcome = outcome[outcome["is_churned"].notna()].copy()
+    outcome["cut_off_on"] = pd.to_datetime(outcome["cut_off_on"]).astype("datetime64[s]")
+    outcome["customer_key"] = outcome["customer_key"].astype(object)
+    outcome["is_churned"] = outcome["is_churned"].astype(float)
+    if (count := int(outcome.duplicated(list(KEY_COLUMNS)).sum())) > 0:
+        raise FeatureError(f"customer_labels has {count} duplicate (cut_off_on, customer_key)")
+    joined = frame.merge(outcome, on=list(KEY_COLUMNS), how="inner", validate="one_to_one")
+    return joined.sort_values(list(KEY_COLUMNS), kind="stable", ignore_index=True)
+
+
+def _too_few(part: pd.DataFrame) -> str | None:
+    """Why a cut-off's labelled rows are too few, None if they are enough."""
+    churned = int(part["is_churned"].sum())
+    stayed = len(part) - churned
+    if len(part) < MIN_CUSTOMERS:
+        return f"{len(part)} customers are labelled, fewer than {MIN_CUSTOMERS}"
+    if min(churned, stayed) < MIN_CLASS:
+        return (
+            f"{churned} customers churned and {stayed} stayed; either must be at least {MIN_CLASS}"
+        )
+    return None
+
+
+def _rows(joined: pd.DataFrame) -> Rows:
+    frame = joined.reset_index(drop=True)
+    return frame.drop(columns="is_churned"), frame["is_churned"].to_numpy(dtype=np.float64)

@@ -1,0 +1,112 @@
+"""Reasons in plain words: the one table of sentences, and the choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+LATE_FROM = 1.5
+"""A silence this many times the usual gap is worth mentioning."""
+
+Row = dict[str, float]
+
+
+def _days(count: float) -> str:
+    return "1 day" if count == 1 else f"{count:.0f} days"
+
+
+def _recency(row: Row) -> str:
+    if row["recency_days"] == 0:
+        return "last order today"
+    sentence = f"last order {_days(row['recency_days'])} ago"
+    usual = row["median_gap_days"]
+    if usual > 0 and row["recency_days"] / usual >= LATE_FROM:
+        sentence += f", {row['recency_days'] / usual:.1f} times the usual gap"
+    return sentence
+
+
+def _orders(row: Row) -> str:
+    if row["order_count"] == 1:
+        return "only one order so far"
+    return f"{row['order_count']:.0f} orders in {_days(row['age_days'])} as a customer"
+
+
+def _recent_orders(row: Row) -> str:
+    count = row["order_count_90d"]
+    if count == 0:
+        return "no order in the last 90 days"
+    return f"{count:.0f} order{'' if count == 1 else 's'} in the last 90 days"
+
+
+def _products(row: Row) -> str:
+    count = row["distinct_product_count"]
+    return f"{count:.0f} different product{'' if count == 1 else 's'} bought"
+
+
+def _returns(row: Row) -> str:
+    count = row["return_count"]
+    return "no returns so far" if count == 0 else f"{count:.0f} returned lines"
+
+
+SENTENCES: dict[str, Callable[[Row], str]] = {
+    "recency_days": _recency,
+    "order_count": _orders,
+    "order_count_90d": _recent_orders,
+    "gross_amount": lambda row: f"{row['gross_amount']:,.0f} spent so far",
+    "distinct_product_count": _products,
+    "return_count": _returns,
+}
+"""Fact (a column of ``customer_features``) -> its sentence. A translation replaces this table."""
+
+_FACTS = (
+    "recency_days",
+    "median_gap_days",
+    "order_count",
+    "age_days",
+    "order_count_90d",
+    "gross_amount",
+    "distinct_product_count",
+    "return_count",
+)
+
+
+def reason_table(features: pd.DataFrame, contributions: pd.DataFrame, top: int) -> pd.DataFrame:
+    """Return the ``top`` strongest contributions towards churn as sentences.
+
+    Args:
+        features: Rows of ``customer_features``.
+        contributions: Log-odds per fact, one row per row of ``features``, in the same order.
+        top: Number of reasons.
+
+    Returns:
+        Columns ``reason_1`` ... ``reason_<top>``, index as ``features``; null where fewer facts
+        speak for churn. Equal contributions come in the order of ``contributions``' columns.
+    """
+    parts = contributions.round(9).to_numpy()
+    order = np.argsort(-parts, axis=1, kind="stable")
+    facts = [dict(zip(_FACTS, row, strict=True)) for row in _fact_rows(features)]
+    names = list(contributions.columns)
+    out: dict[str, list[str | None]] = {}
+    for place in range(top):
+        cells: list[str | None] = []
+        for number, row in enumerate(facts):
+            chosen = order[number, place] if place < len(names) else -1
+            if chosen < 0 or parts[number, chosen] <= 0:
+                cells.append(None)
+            else:
+                cells.append(_sentence(names[chosen], row))
+        out[f"reason_{place + 1}"] = cells
+    return pd.DataFrame(out, index=features.index, dtype=object)
+
+
+def _fact_rows(features: pd.DataFrame) -> list[list[float]]:
+    rows: list[list[float]] = features[list(_FACTS)].astype(float).to_numpy().tolist()
+    return rows
+
+
+def _sentence(fact: str, row: Row) -> str:
+    if np.isnan(row[fact]):
+        return f"{fact} unknown"
+    return SENTENCES[fact](row)
