@@ -1,0 +1,1 @@
+"""Customer value: how often customers buy, how much, and what that is worth."""

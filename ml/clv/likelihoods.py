@@ -1,0 +1,224 @@
+"""Log-likelihoods of BG/NBD, NBD and Gamma-Gamma with their gradients and Hessians.
+
+Belongs here: closed forms in log-parameters, on unique rows with weights, in scaled units.
+Not here: optimisation, input checks, predictions.
+
+All sums over a customer's purchases depend on the count alone, so they are evaluated once per
+count (a running sum), logarithms of ages once per age; what is left per row is one logistic
+function. Sums of ``log(r + j)`` replace differences of log-gammas, which cancel badly near the
+limits ``r -> inf`` and ``a -> 0``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import digamma, gammaln, zeta
+
+from ml.clv.optimise import Derivatives
+
+BLOCK_ROWS = 8192
+"""Rows evaluated at once; 64 kB a temporary array."""
+
+
+class PurchaseRows:
+    """What the likelihood needs of unique (x, t_x, T) rows, summed as far as it can be.
+
+    Without dropout only T, its weight and its purchases matter, so rows are summed by T; with
+    dropout single rows matter where x > 0.
+    """
+
+    def __init__(self, x: np.ndarray, t_x: np.ndarray, age: np.ndarray, weight: np.ndarray) -> None:
+        """Sum and sort out.
+
+        Args:
+            x: Repeat counts, whole, shape ``(n,)``.
+            t_x: Ages at the last purchase, in the scaled unit.
+            age: T, in the scaled unit.
+            weight: How many customers share the row.
+        """
+        counts = np.bincount(x, weights=weight)
+        self.reached = counts[::-1].cumsum()[::-1][1:]
+        """How many customers made their (j + 1)-th repeat purchase, j = 0, 1, ..."""
+        self.ages, position = np.unique(age, return_inverse=True)
+        self.age_weight = np.bincount(position, weights=weight)
+        self.age_purchases = np.bincount(position, weights=weight * x)
+        some = x > 0
+        self.count_position, self.weight = x[some], weight[some]
+        self.x = x[some].astype(float)
+        self.age_position = position[some]
+        self.lasts, self.last_position = np.unique(t_x[some], return_inverse=True)
+
+
+def nbd(log_parameters: np.ndarray, rows: PurchaseRows) -> Derivatives:
+    """NBD: Poisson purchases at gamma-distributed rates, nobody drops out.
+
+    ``log L = sum_{j<x} log(r + j) + r log alpha - (r + x) log(alpha + T)``; the limit of BG/NBD
+    for ``a -> 0``.
+
+    Args:
+        log_parameters: ``(log r, log alpha)``.
+        rows: Unique rows.
+    """
+    r, alpha = np.exp(log_parameters)
+    steps = r + np.arange(rows.reached.size)
+    horizon = alpha + rows.ages
+    log_share = np.log1p(rows.ages / alpha)
+    exponent = r * rows.age_weight + rows.age_purchases
+    customers = rows.age_weight.sum()
+    value = (
+        rows.reached @ np.log(steps)
+        - r * (rows.age_weight @ log_share)
+        - rows.age_purchases @ np.log(horizon)
+    )
+    d_r = rows.reached @ (1 / steps) - rows.age_weight @ log_share
+    d_alpha = r / alpha * customers - exponent @ (1 / horizon)
+    d_rr = -(rows.reached @ (1 / steps**2))
+    d_ra = customers / alpha - rows.age_weight @ (1 / horizon)
+    d_aa = -r / alpha**2 * customers + exponent @ (1 / horizon**2)
+    return _to_log_scale(
+        float(value),
+        np.array([d_r, d_alpha]),
+        np.array([[d_rr, d_ra], [d_ra, d_aa]]),
+        np.array([r, alpha]),
+    )
+
+
+def beta_geometric_nbd(log_parameters: np.ndarray, rows: PurchaseRows) -> Derivatives:
+    """BG/NBD: as NBD, and after each repeat purchase a customer may leave for good.
+
+    ``log L = log L_NBD + sum_{j<x} log((b + j) / (a + b + j)) + log(1 + o)`` with the odds of
+    having left ``o = [x > 0] a / (b + x - 1) ((alpha + T) / (alpha + t_x))^(r + x)``; Fader,
+    Hardie & Lee (2005), "Counting Your Customers the Easy Way", Marketing Science 24(2), (6).
+
+    Args:
+        log_parameters: ``(log r, log alpha, log a, log b)``.
+        rows: Unique rows.
+    """
+    base_value, base_gradient, base_hessian = nbd(log_parameters[:2], rows)
+    r, alpha, a, b = np.exp(log_parameters)
+    steps = b + np.arange(rows.reached.size)
+    both = a + steps
+    shared = rows.reached @ (1 / both**2)
+    own = shared - rows.reached @ (1 / steps**2)
+
+    value, gradient, hessian = _odds_of_having_left(log_parameters, rows)
+    value += base_value - rows.reached @ np.log1p(a / steps)
+    hessian[2, 2] += shared
+    hessian[2, 3] += shared
+    hessian[3, 2] += shared
+    hessian[3, 3] += own
+    gradient[2] -= rows.reached @ (1 / both)
+    gradient[3] += rows.reached @ (a / (steps * both))
+
+    _, in_logs, curvature = _to_log_scale(0.0, gradient, hessian, np.array([r, alpha, a, b]))
+    in_logs[:2] += base_gradient
+    curvature[:2, :2] += base_hessian
+    return float(value), in_logs, curvature
+
+
+def _odds_of_having_left(log_parameters: np.ndarray, rows: PurchaseRows) -> Derivatives:
+    """Sum of ``log(1 + o)`` over rows with x > 0; derivatives by ``(r, alpha, a, b)``.
+
+    In blocks, whose temporary arrays stay in the processor's cache.
+    """
+    r, alpha, a, b = np.exp(log_parameters)
+    until_now, until_last = alpha + rows.ages, alpha + rows.lasts
+    log_now, log_last = np.log(until_now), np.log(until_last)
+    left_after = b - 1.0 + np.arange(1, rows.reached.size + 1)
+    log_chance = np.append(np.nan, log_parameters[2] - np.log(left_after))
+    by_b = np.append(np.nan, -1 / left_after)
+    value = 0.0
+    gradient = np.zeros(4)
+    hessian = np.zeros((4, 4))
+    for begin in range(0, rows.x.size, BLOCK_ROWS):
+        block = slice(begin, begin + BLOCK_ROWS)
+        age, last = rows.age_position[block], rows.last_position[block]
+        count, weight = rows.count_position[block], rows.weight[block]
+        exponent = r + rows.x[block]
+        idle = log_now[age] - log_last[last]
+        now, then = 1 / until_now[age], 1 / until_last[last]
+        log_odds = log_chance[count] + exponent * idle
+        decay = np.exp(-np.abs(log_odds))
+        value += weight @ (np.maximum(log_odds, 0.0) + np.log1p(decay))
+        left = np.where(log_odds > 0, 1.0, decay) / (1.0 + decay)
+
+        slope = np.empty((4, idle.size))
+        slope[0], slope[1], slope[2], slope[3] = idle, exponent * (now - then), 1 / a, by_b[count]
+        weighted = weight * left
+        gradient += slope @ weighted
+        hessian += (slope * (weighted * (1.0 - left))) @ slope.T
+        hessian[0, 1] += weighted @ (now - then)
+        hessian[1, 1] -= weighted @ (exponent * (now**2 - then**2))
+        hessian[2, 2] -= weighted.sum() / a**2
+        hessian[3, 3] += weighted @ slope[3] ** 2
+    hessian[1, 0] = hessian[0, 1]
+    return value, gradient, hessian
+
+
+@dataclass(frozen=True)
+class AmountRows:
+    """Unique (count, mean amount) rows with weights; amounts in the scaled unit."""
+
+    repeat_count: np.ndarray
+    mean_amount: np.ndarray
+    weight: np.ndarray
+
+
+def gamma_gamma(log_parameters: np.ndarray, rows: AmountRows) -> Derivatives:
+    """Gamma-Gamma: gamma-distributed amounts whose scale is gamma-distributed over customers.
+
+    ``log L = log G(px + q) - log G(px) - log G(q) + q log v + (px - 1) log m + px log x
+    - (px + q) log(v + x m)``; Fader & Hardie (2013), "The Gamma-Gamma Model of Monetary Value",
+    (1a).
+
+    Args:
+        log_parameters: ``(log p, log q, log v)``.
+        rows: Unique rows, counts of at least one and positive amounts.
+    """
+    p, q, v = np.exp(log_parameters)
+    counts, position = np.unique(rows.repeat_count, return_inverse=True)
+    by_count = np.bincount(position, weights=rows.weight)
+    shape = p * counts
+    m, w, x = rows.mean_amount, rows.weight, rows.repeat_count
+    total = v + x * m
+    log_total = np.log(total)
+    n = w.sum()
+    wx = w * x
+    value = (
+        by_count @ (gammaln(shape + q) - gammaln(shape) + shape * np.log(counts))
+        - n * gammaln(q)
+        + n * q * np.log(v)
+        + (w * (p * x - 1)) @ np.log(m)
+        - (w * (p * x + q)) @ log_total
+    )
+    psi_sum, psi_shape = digamma(shape + q), digamma(shape)
+    tri_sum, tri_shape = zeta(2, shape + q), zeta(2, shape)  # zeta(2, z) is trigamma(z)
+    gradient = np.array(
+        [
+            (by_count * counts) @ (psi_sum - psi_shape + np.log(counts))
+            + wx @ (np.log(m) - log_total),
+            by_count @ psi_sum - n * digamma(q) + n * np.log(v) - w @ log_total,
+            n * q / v - w @ ((p * x + q) / total),
+        ]
+    )
+    d_pq = (by_count * counts) @ tri_sum
+    d_pv = -(wx @ (1 / total))
+    d_qv = n / v - w @ (1 / total)
+    hessian = np.array(
+        [
+            [(by_count * counts**2) @ (tri_sum - tri_shape), d_pq, d_pv],
+            [d_pq, by_count @ tri_sum - n * zeta(2, q), d_qv],
+            [d_pv, d_qv, -n * q / v**2 + w @ ((p * x + q) / total**2)],
+        ]
+    )
+    return _to_log_scale(float(value), gradient, hessian, np.array([p, q, v]))
+
+
+def _to_log_scale(
+    value: float, gradient: np.ndarray, hessian: np.ndarray, parameters: np.ndarray
+) -> Derivatives:
+    """Derivatives by parameters, turned into derivatives by their logarithms."""
+    in_logs = gradient * parameters
+    return value, in_logs, hessian * np.outer(parameters, parameters) + np.diag(in_logs)
