@@ -93,16 +93,19 @@ class Calendar:
     Operational time runs at speed ``s(t)``: in it the order process has a constant rate.
     """
 
-    def __init__(self, start: date, end: date) -> None:
+    def __init__(
+        self, start: date, end: date, month_factors: tuple[float, ...] = MONTH_FACTORS
+    ) -> None:
         """Cover ``start`` to ``end``, both inclusive."""
         self.start = start
         self.end = end
+        self.month_factors = month_factors
         self.days = (end - start).days + 1
         self._elapsed = self._elapsed_to(self.days)
 
     def _elapsed_to(self, days: int) -> Floats:
         months = [(self.start + timedelta(days=day)).month for day in range(days)]
-        factors = np.asarray(MONTH_FACTORS)[np.asarray(months, dtype=np.int64) - 1]
+        factors = np.asarray(self.month_factors)[np.asarray(months, dtype=np.int64) - 1]
         return np.concatenate([[0.0], np.cumsum(factors)])
 
     def operational(self, time: Floats) -> Floats:

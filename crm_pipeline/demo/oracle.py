@@ -16,12 +16,14 @@ of x repeat orders, the last at t_x, and none until T is, up to factors that can
 
 where spend_z is the Gamma-Gamma marginal likelihood of the amounts. No order until T + H is the
 same event as the same history seen at T + H, so its probability is G(T + H) / G(T).
-A(u) is linear within a month; there Gauss-Legendre quadrature is exact to rounding.
+A(u) is linear within a month; there four Gauss-Legendre nodes leave an error
+below 1e-7 (measured against sixteen).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -32,7 +34,7 @@ from scipy.special import gammaln, logsumexp
 from crm_pipeline.demo.behaviour import ORDER_AMOUNT_SHAPE, SEGMENTS, Calendar, Floats, Segment
 from crm_pipeline.demo.truth import DemoTruth
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 
 
 def history_at(truth: DemoTruth, cut_off: date) -> pd.DataFrame:
@@ -86,10 +88,9 @@ def oracle_probabilities(
         Float series named ``no_order_probability``, indexed by ``customer_no``.
     """
     known = history_at(truth, cut_off) if history is None else history
-    posterior = _Posterior(truth.calendar, known)
+    posterior = Posterior.of(truth.calendar, known)
     now = float(truth.calendar.day_of(cut_off) + 1)
-    later = posterior.log_likelihood(now + horizon_days)
-    result = np.exp(later - posterior.log_likelihood(now))
+    result = posterior.no_order_probability(now, now + horizon_days)
     return pd.Series(result, index=known["customer_no"], name="no_order_probability")
 
 
@@ -102,7 +103,7 @@ def oracle_expected_orders(
         Float series named ``expected_orders``, indexed by ``customer_no``.
     """
     known = history_at(truth, cut_off) if history is None else history
-    posterior = _Posterior(truth.calendar, known)
+    posterior = Posterior.of(truth.calendar, known)
     now = float(truth.calendar.day_of(cut_off) + 1)
     result = posterior.expected_orders(now, now + horizon_days)
     return pd.Series(result, index=known["customer_no"], name="expected_orders")
@@ -140,7 +141,7 @@ def _integral(
     breaks = calendar.month_breaks(float(np.max(upper, initial=0.0)))
     total = np.zeros(len(lower))
     for begin, end in pairwise(breaks):
-        low, high = np.clip(lower, begin, end), np.clip(upper, begin, end)
+        low, high = np.clip(begin, lower, upper), np.clip(end, lower, upper)
         half = (high - low) / 2
         if not half.any():
             continue
@@ -149,20 +150,41 @@ def _integral(
     return total
 
 
-class _Posterior:
-    """Likelihood of observed histories under the mixture of segments, on the log scale.
+@dataclass(frozen=True)
+class Posterior:
+    """Likelihood of observed histories under a mixture of segments, on the log scale.
 
-    The records tell the day of an order; the oracle takes its noon.
+    Attributes:
+        calendar: The season.
+        first, last: Time of the first and last order (days since the calendar's start).
+        count: Number of orders, the first included.
+        amount: Sum of the orders' amounts.
+        segments: The priors and their shares.
     """
 
-    def __init__(self, calendar: Calendar, history: pd.DataFrame) -> None:
+    calendar: Calendar
+    first: Floats
+    last: Floats
+    count: Floats
+    amount: Floats
+    segments: tuple[Segment, ...] = SEGMENTS
+
+    @classmethod
+    def of(cls, calendar: Calendar, history: pd.DataFrame) -> Posterior:
+        """From rows of ``history_at``: the records tell an order's day, so take its noon."""
         start = pd.Timestamp(calendar.start)
-        self.calendar = calendar
-        self.first = (history["first_order_on"] - start).dt.days.to_numpy(dtype=float) + 0.5
-        self.last = (history["last_order_on"] - start).dt.days.to_numpy(dtype=float) + 0.5
-        self.count = history["order_count"].to_numpy(dtype=float)
-        self.amount = history["amount"].to_numpy(dtype=float)
-        self.born = calendar.operational(self.first)
+        return cls(
+            calendar,
+            first=(history["first_order_on"] - start).dt.days.to_numpy(dtype=float) + 0.5,
+            last=(history["last_order_on"] - start).dt.days.to_numpy(dtype=float) + 0.5,
+            count=history["order_count"].to_numpy(dtype=float),
+            amount=history["amount"].to_numpy(dtype=float),
+        )
+
+    @property
+    def born(self) -> Floats:
+        """Operational time of the first order."""
+        return self.calendar.operational(self.first)
 
     def _log_weight(self, segment: Segment) -> Floats:
         """Log of share, amounts' likelihood and the rate's constants, given the segment."""
@@ -189,26 +211,35 @@ class _Posterior:
         beta = segment.dropout_days
         return (beta / (beta + time - self.first)) ** segment.dropout_shape
 
-    def log_likelihood(self, until: float) -> Floats:
-        """Log G(until): the history, and no further order until then."""
-        parts = []
-        for segment in SEGMENTS:
+    def log_likelihoods(self, now: float, until: float) -> tuple[Floats, Floats]:
+        """Log G(now) and log G(until): the history, and no further order until then."""
+        parts: tuple[list[Floats], list[Floats]] = ([], [])
+        edges = (np.full(len(self.first), now), np.full(len(self.first), until))
+        for segment in self.segments:
 
             def dropped_at(time: Floats, segment: Segment = segment) -> Floats:
                 hazard = segment.dropout_shape / (segment.dropout_days + time - self.first)
                 return self._rate_power(segment, time) * self._alive(segment, time) * hazard
 
-            edge = np.full(len(self.first), until)
-            inside = self._rate_power(segment, edge) * self._alive(segment, edge)
-            inside += _integral(self.calendar, dropped_at, self.last, edge)
-            parts.append(self._log_weight(segment) + self._log_base(segment) + np.log(inside))
-        return logsumexp(parts, axis=0)
+            weight = self._log_weight(segment) + self._log_base(segment)
+            dropped, since = np.zeros(len(self.first)), self.last
+            for found, edge in zip(parts, edges, strict=True):
+                dropped = dropped + _integral(self.calendar, dropped_at, since, edge)
+                alive = self._rate_power(segment, edge) * self._alive(segment, edge)
+                found.append(weight + np.log(alive + dropped))
+                since = edge
+        return logsumexp(parts[0], axis=0), logsumexp(parts[1], axis=0)
+
+    def no_order_probability(self, now: float, until: float) -> Floats:
+        """P(no order in (now, until] | history until now) = G(until) / G(now)."""
+        known, silent = self.log_likelihoods(now, until)
+        return np.exp(silent - known)
 
     def expected_orders(self, now: float, until: float) -> Floats:
         """E[orders in (now, until]]: each instant's rate among those alive, integrated."""
         parts = []
         edge = np.full(len(self.first), now)
-        for segment in SEGMENTS:
+        for segment in self.segments:
 
             def pace(time: Floats, segment: Segment = segment) -> Floats:
                 return self._alive(segment, time) * self.calendar.factor(time)
@@ -220,4 +251,5 @@ class _Posterior:
                 + self._log_base(segment, extra=1)
                 + np.log(np.maximum(rate * season, 1e-300))
             )
-        return np.exp(logsumexp(parts, axis=0) - self.log_likelihood(now))
+        known, _ = self.log_likelihoods(now, now)
+        return np.exp(logsumexp(parts, axis=0) - known)
