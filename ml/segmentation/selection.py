@@ -21,11 +21,12 @@ FALLBACK = 2
 MIN_AGREEMENT = 0.85
 MIN_SHARE = 0.03
 N_BOOTSTRAP = 50
-"""With 20 refits the mean of k = 5 on Online Retail (true value .835, measured with 200) has a
-standard error of .027: one seed in three would have chosen it or k = 6."""
-
 CONFIDENCE = 1.645
-"""One-sided 95 %: ``MIN_AGREEMENT`` must be reached beyond the noise of the resampling."""
+"""One-sided 95 %: ``MIN_AGREEMENT`` must be reached beyond the noise of the resampling.
+
+On Online Retail 400 refits give means of .886, .813, .798 and deviations of .06, .14, .16 for
+k = 4, 5, 6. Drawn from these, the mean of 20 refits picks another k than 4 in 17 % of draws, that
+of 50 in 3.6 %, the lower bound of 50 in .8 %."""
 
 SILHOUETTE_SIZE = 5_000
 SEED = 20_111_209
