@@ -25,8 +25,8 @@ class Fault:
     """One kind of faulty row.
 
     Attributes:
-        kind: bad_type, missing_key, missing_value, out_of_range, wrong_field_count,
-            broken_line (JSON cut off) or duplicate_row.
+        kind: The reason that landing gives: bad_type, missing_value, out_of_range, ragged_line,
+            bad_json; or duplicate_row.
         column: The column at fault; empty where the whole row is.
         value: What the column holds instead.
     """
@@ -50,37 +50,37 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
     "customers": (
         Fault("bad_type", "birth_year", "19x4"),
         Fault("bad_type", "updated_at", "31.02.2025 10:00:00"),
-        Fault("missing_key", "customer_no"),
+        Fault("missing_value", "customer_no"),
         Fault("out_of_range", "birth_year", 1091),
         Fault("duplicate_row"),
     ),
     "products": (
-        Fault("missing_key", "sku"),
+        Fault("missing_value", "sku"),
         Fault("out_of_range", "list_price", -1),
         Fault("duplicate_row"),
     ),
     "orders": (
         Fault("bad_type", "ordered_at", "not recorded"),
         Fault("out_of_range", "ordered_at", "2999-01-01 00:00:00"),
-        Fault("missing_key", "order_no"),
-        Fault("wrong_field_count"),
+        Fault("missing_value", "order_no"),
+        Fault("ragged_line"),
         Fault("duplicate_row"),
     ),
     "order_items": (
         Fault("bad_type", "quantity", "two"),
         Fault("bad_type", "unit_price", "12,50 EUR"),
-        Fault("missing_key", "line_no"),
+        Fault("missing_value", "line_no"),
         Fault("missing_value", "sku"),
         Fault("out_of_range", "quantity", -1),
-        Fault("wrong_field_count"),
+        Fault("ragged_line"),
         Fault("duplicate_row"),
     ),
     "returns": (
         Fault("bad_type", "returned_at", "yesterday"),
         Fault("bad_type", "quantity", "three"),
-        Fault("missing_key", "return_no"),
+        Fault("missing_value", "return_no"),
         Fault("out_of_range", "quantity", 0),
-        Fault("broken_line"),
+        Fault("bad_json"),
         Fault("duplicate_row"),
     ),
 }

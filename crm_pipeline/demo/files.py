@@ -178,10 +178,10 @@ class OpenFile:
         self.rows += 1
         if self.layout.is_json:
             line = _json_line(row)
-            self._put(line[: len(line) // 2] + "\n" if fault.kind == "broken_line" else line)
+            self._put(line[: len(line) // 2] + "\n" if fault.kind == "bad_json" else line)
             return
         values = list(row.values())
-        if fault.kind == "wrong_field_count":
+        if fault.kind == "ragged_line":
             values = values[:2]
         buffer = io.StringIO()
         csv.writer(buffer, delimiter=self.layout.delimiter, lineterminator="\n").writerow(values)

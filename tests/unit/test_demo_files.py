@@ -83,10 +83,10 @@ def _json(line: str) -> dict[str, Any] | None:
 def fault_of(table: str, row: dict[str, Any] | None) -> tuple[str, str] | None:
     """Kind and column of what is wrong with a row, by rules written without the generator's."""
     if row is None:
-        return ("broken_line" if table == "returns" else "wrong_field_count", "")
+        return ("bad_json" if table == "returns" else "ragged_line", "")
     for column in KEYS[table]:
         if row[column] in ("", None):
-            return ("missing_key", column)
+            return ("missing_value", column)
     if "sku" in row and row["sku"] in ("", None):
         return ("missing_value", "sku")
     if table in TIMES:

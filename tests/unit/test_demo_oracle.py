@@ -156,6 +156,15 @@ def test_a_forecast_from_one_blurred_prior_is_worse(truth, label, oracle):
         assert log_loss(label, np.clip(silent, 1e-9, 1 - 1e-9)) > best
 
 
+def test_amounts_tell_segments_apart(truth, label, oracle):
+    """What a customer spends betrays the segment, and with it the future."""
+    history = history_at(truth, CUT_OFF)
+    average = history["amount"].sum() / history["order_count"].sum()
+    alike = history.assign(amount=history["order_count"] * average)
+    blind = oracle_probabilities(truth, CUT_OFF, HORIZON_DAYS, alike)
+    assert log_loss(label, oracle) < log_loss(label, blind) * 0.99
+
+
 def test_latent_state_knows_more_than_history(truth, label, oracle):
     latent = latent_probabilities(truth, CUT_OFF, HORIZON_DAYS).to_numpy()
     assert calibration_error(label, latent) < 0.012
