@@ -7,12 +7,16 @@
     `customer_links`, its own customer keys are replaced by the linked ones.
 -#}
 
-{#- Columns and types of an entity, in order. `customer_key` is resolved through the links. -#}
+{#-
+    Columns and types of an entity, in order. `customer_key` is resolved through the links; a
+    customer record's key of its own stays as `record_key`, which staging models do not have.
+-#}
 {% macro entity_columns(entity) %}
     {%- set text = dbt.type_string() -%}
     {%- set shapes = {
         'customers': [
-            ('customer_key', text), ('source', text), ('recorded_at', 'timestamp'),
+            ('customer_key', text), ('record_key', text), ('source', text),
+            ('recorded_at', 'timestamp'),
             ('country', text), ('region', text), ('city', text), ('acquisition_channel', text),
             ('gender', text), ('birth_year', 'integer'), ('income_amount', 'decimal(18, 2)'),
             ('education', text), ('occupation', text), ('is_marketing_allowed', 'boolean'),
@@ -78,6 +82,8 @@ select
     {%- for name, data_type in columns %}
         {%- if linked and name == 'customer_key' %}
     coalesce(links.linked_customer_key, entity.customer_key) as customer_key{{ ',' if not loop.last }}
+        {%- elif name == 'record_key' %}
+    entity.customer_key as record_key{{ ',' if not loop.last }}
         {%- else %}
     entity.{{ name }}{{ ',' if not loop.last }}
         {%- endif %}

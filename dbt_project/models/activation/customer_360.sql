@@ -1,0 +1,120 @@
+with customers as (
+
+    select * from {{ ref('dim_customers') }}
+
+),
+
+settings as (
+
+    select as_of from {{ source('control', 'run_settings') }}
+
+),
+
+rfm as (
+
+    select * from {{ ref('customer_rfm') }}
+
+),
+
+customer_values as (
+
+    select * from {{ ref('customer_value') }}
+
+),
+
+lifecycle as (
+
+    select * from {{ ref('customer_lifecycle') }}
+
+),
+
+segments as (
+
+    select * from {{ source('scores', 'customer_segments') }}
+
+),
+
+clv as (
+
+    select * from {{ source('scores', 'customer_clv') }}
+
+),
+
+churn as (
+
+    select * from {{ source('scores', 'customer_churn') }}
+
+)
+
+select
+    customers.customer_key,
+    settings.as_of,
+
+    -- who they are
+    customers.source,
+    customers.is_stub,
+    customers.first_seen_at,
+    customers.first_order_on,
+    customers.country,
+    customers.region,
+    customers.city,
+    customers.acquisition_channel,
+    customers.gender,
+    customers.birth_year,
+    customers.income_amount,
+    customers.education,
+    customers.occupation,
+    customers.is_marketing_allowed,
+
+    -- what they did
+    rfm.recency_days,
+    coalesce(customer_values.order_count, 0) as order_count,
+    rfm.recency_score,
+    rfm.frequency_score,
+    rfm.monetary_score,
+    rfm.rfm_segment,
+    customer_values.gross_amount,
+    customer_values.returned_amount,
+    customer_values.net_amount,
+    customer_values.margin_amount,
+    customer_values.average_order_amount,
+    customer_values.single_event_amount,
+    customer_values.cumulative_amount,
+    customer_values.discounted_amount,
+    customer_values.last_order_on,
+    customer_values.contribution_share,
+    lifecycle.lifecycle_stage,
+    lifecycle.previous_stage,
+    lifecycle.stage_since_on,
+
+    -- what the models say
+    segments.status as segment_status,
+    segments.segment_name,
+    clv.status as clv_status,
+    clv.clv_amount,
+    churn.status as churn_status,
+    churn.churn_probability,
+    churn.risk_band
+from customers
+cross join settings
+left join rfm
+    on
+        customers.customer_key = rfm.customer_key
+        and settings.as_of = rfm.as_of
+left join customer_values on customers.customer_key = customer_values.customer_key
+inner join lifecycle
+    on
+        customers.customer_key = lifecycle.customer_key
+        and settings.as_of = lifecycle.as_of
+left join segments
+    on
+        customers.customer_key = segments.customer_key
+        and settings.as_of = segments.as_of
+left join clv
+    on
+        customers.customer_key = clv.customer_key
+        and settings.as_of = clv.as_of
+left join churn
+    on
+        customers.customer_key = churn.customer_key
+        and settings.as_of = churn.as_of

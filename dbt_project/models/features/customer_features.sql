@@ -1,0 +1,181 @@
+with dates as (
+
+    select distinct cut_off_on from {{ ref('cut_offs') }}
+
+),
+
+days as (
+
+    select * from {{ ref('int_customer_days') }}
+
+),
+
+rhythms as (
+
+    select * from {{ ref('int_customer_rhythms') }}
+
+),
+
+recent as (
+
+    select
+        dates.cut_off_on,
+        days.customer_key
+        {%- for look_back in [30, 90, 180, 365] %},
+        sum(
+            case
+                when {{ days_between('days.ordered_on', 'dates.cut_off_on') }} < {{ look_back }} then days.day_order_count
+                else 0
+            end
+        ) as order_count_{{ look_back }}d,
+        sum(
+            case
+                when {{ days_between('days.ordered_on', 'dates.cut_off_on') }} < {{ look_back }} then days.day_gross_amount
+                else 0
+            end
+        ) as gross_amount_{{ look_back }}d
+        {%- endfor %}
+    from days
+    inner join dates
+        on
+            days.ordered_on <= dates.cut_off_on
+            and days.ordered_on > {{ add_days('dates.cut_off_on', -365) }}
+    group by dates.cut_off_on, days.customer_key
+
+),
+
+returned as (
+
+    select
+        dates.cut_off_on,
+        returns.customer_key,
+        count(*) as return_count,
+        sum(returns.returned_amount) as returned_amount
+    from {{ ref('fct_returns') }} as returns
+    inner join dates on returns.returned_on <= dates.cut_off_on
+    where returns.customer_key is not null
+    group by dates.cut_off_on, returns.customer_key
+
+),
+
+-- a product counts from the day on which the customer first bought it
+first_bought as (
+
+    select
+        customer_key,
+        product_key,
+        min(ordered_on) as bought_on
+    from {{ ref('fct_order_items') }}
+    where customer_key is not null
+    group by customer_key, product_key
+
+),
+
+new_products as (
+
+    select
+        customer_key,
+        bought_on,
+        count(*) as product_count
+    from first_bought
+    group by customer_key, bought_on
+
+),
+
+products as (
+
+    select
+        dates.cut_off_on,
+        new_products.customer_key,
+        sum(new_products.product_count) as distinct_product_count
+    from new_products
+    inner join dates on new_products.bought_on <= dates.cut_off_on
+    group by dates.cut_off_on, new_products.customer_key
+
+),
+
+-- the customer as the last order by the cut-off left them
+combined as (
+
+    select
+        dates.cut_off_on,
+        days.*,
+        rhythms.mean_gap_days,
+        rhythms.median_gap_days,
+        rhythms.stddev_gap_days,
+        coalesce(returned.return_count, 0) as return_count,
+        coalesce(returned.returned_amount, 0) as returned_amount,
+        coalesce(products.distinct_product_count, 0) as distinct_product_count,
+        {{ days_between('days.ordered_on', 'dates.cut_off_on') }} as recency_days
+        {%- for look_back in [30, 90, 180, 365] %},
+        coalesce(recent.order_count_{{ look_back }}d, 0) as order_count_{{ look_back }}d,
+        coalesce(recent.gross_amount_{{ look_back }}d, 0) as gross_amount_{{ look_back }}d
+        {%- endfor %}
+    from days
+    inner join dates on {{ spell_covers('days', 'dates.cut_off_on') }}
+    left join rhythms
+        on
+            days.customer_key = rhythms.customer_key
+            and days.order_count = rhythms.order_count
+    left join recent
+        on
+            days.customer_key = recent.customer_key
+            and dates.cut_off_on = recent.cut_off_on
+    left join returned
+        on
+            days.customer_key = returned.customer_key
+            and dates.cut_off_on = returned.cut_off_on
+    left join products
+        on
+            days.customer_key = products.customer_key
+            and dates.cut_off_on = products.cut_off_on
+
+)
+
+select
+    -- ids
+    cut_off_on,
+    customer_key,
+
+    -- dates and ages
+    first_order_on,
+    ordered_on as last_order_on,
+    recency_days,
+    {{ days_between('first_order_on', 'cut_off_on') }} as age_days,
+
+    -- orders
+    order_count,
+    purchase_day_count,
+    greatest(purchase_day_count - 1, 0) as repeat_count,
+    coalesce({{ days_between('first_purchase_on', 'last_purchase_on') }}, 0) as last_repeat_age_days,
+    {{ days_between('first_purchase_on', 'cut_off_on') }} as observed_age_days,
+    cast(
+        (purchase_amount - first_purchase_amount) / nullif(purchase_day_count - 1, 0) as decimal(18, 4)
+    ) as repeat_mean_amount,
+
+    -- amounts
+    cast(gross_amount as decimal(18, 2)) as gross_amount,
+    cast(returned_amount as decimal(18, 2)) as returned_amount,
+    cast(gross_amount - returned_amount as decimal(18, 2)) as net_amount,
+    cast(gross_amount / order_count as decimal(18, 2)) as average_order_amount,
+
+    -- lately
+    {%- for look_back in [30, 90, 180, 365] %}
+    cast(order_count_{{ look_back }}d as bigint) as order_count_{{ look_back }}d,
+    cast(gross_amount_{{ look_back }}d as decimal(18, 2)) as gross_amount_{{ look_back }}d,
+    {%- endfor %}
+
+    -- rhythm
+    mean_gap_days,
+    median_gap_days,
+    stddev_gap_days,
+    latest_gap_days,
+    recency_days / nullif(mean_gap_days, 0) as recency_to_gap_ratio,
+
+    -- what was bought and what came back
+    item_quantity,
+    line_count,
+    cast(distinct_product_count as bigint) as distinct_product_count,
+    return_count,
+    coalesce(cast(returned_amount as double) / nullif(cast(gross_amount as double), 0), 0) as returned_share
+from combined

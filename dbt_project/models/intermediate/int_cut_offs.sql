@@ -1,0 +1,97 @@
+{#- Training cut-offs go back from the evaluation's by 30 days at a time, at most this often. -#}
+{%- set training_cut_offs = 12 -%}
+
+with settings as (
+
+    select
+        as_of,
+        horizon_days,
+        clv_holdout_days
+    from {{ source('control', 'run_settings') }}
+
+),
+
+history as (
+
+    select min(ordered_on) as first_order_on from {{ ref('int_orders__sequenced') }}
+
+),
+
+steps as (
+
+    {% for step in range(training_cut_offs + 1) %}
+        select cast({{ step }} as integer) as step{{ ' union all' if not loop.last }}
+    {% endfor %}
+
+),
+
+fixed as (
+
+    select
+        as_of as cut_off_on,
+        horizon_days,
+        'scoring' as purpose
+    from settings
+
+    union all
+
+    select
+        {{ add_days('as_of', '-horizon_days') }} as cut_off_on,
+        horizon_days,
+        'churn_evaluation' as purpose
+    from settings
+
+    union all
+
+    select
+        {{ add_days('as_of', '-clv_holdout_days') }} as cut_off_on,
+        clv_holdout_days as horizon_days,
+        'clv_evaluation' as purpose
+    from settings
+
+),
+
+-- their label windows end before the evaluation's begins
+training as (
+
+    select
+        {{ add_days('settings.as_of', '-2 * settings.horizon_days - 30 * steps.step') }} as cut_off_on,
+        settings.horizon_days,
+        'churn_training' as purpose
+    from settings
+    cross join steps
+
+),
+
+-- in between: their label windows overlap the evaluation's, so they serve the last fit only
+refit as (
+
+    select
+        {{ add_days('settings.as_of', '-settings.horizon_days - 30 * steps.step') }} as cut_off_on,
+        settings.horizon_days,
+        'churn_refit' as purpose
+    from settings
+    cross join steps
+    where steps.step > 0 and 30 * steps.step < settings.horizon_days
+
+),
+
+past as (
+
+    select * from training
+
+    union all
+
+    select * from refit
+
+)
+
+select * from fixed
+
+union all
+
+-- a cut-off needs a month of history before it
+select past.*
+from past
+cross join history
+where past.cut_off_on >= {{ add_days('history.first_order_on', 30) }}

@@ -1,0 +1,16 @@
+with items as (
+
+    select * from {{ ref('int_order_items__unioned') }}
+
+),
+
+orders as (
+
+    select * from {{ ref('int_orders__unioned') }}
+
+)
+
+select items.*
+from items
+left join orders on items.order_key = orders.order_key
+where items.ordered_at is null and orders.order_key is null

@@ -1,0 +1,96 @@
+with records as (
+
+    select
+        *,
+        -- a record under the customer's own namespace goes first, then by source and key
+        case when record_key = customer_key then '0' else '1' end
+        || source || ' ' || record_key as precedence
+    from {{ ref('int_customers__unioned') }}
+
+),
+
+-- each attribute from the first record that knows it
+described as (
+
+    select
+        customer_key,
+        min_by(source, precedence) as source,
+        min(recorded_at) as recorded_at,
+        {% for attribute in [
+            'country', 'region', 'city', 'acquisition_channel', 'gender', 'birth_year',
+            'income_amount', 'education', 'occupation', 'is_marketing_allowed',
+        ] -%}
+        min_by({{ attribute }}, case when {{ attribute }} is not null then precedence end) as {{ attribute }}
+        {{- ',' if not loop.last }}
+        {% endfor %}
+    from records
+    group by customer_key
+
+),
+
+-- whoever a fact names is a customer, with a record or without
+sightings as (
+
+    select
+        customer_key,
+        min(source) as source,
+        min(ordered_at) as seen_at,
+        min(ordered_on) as first_order_on
+    from {{ ref('int_orders__sequenced') }}
+    where customer_key is not null
+    group by customer_key
+
+    union all
+
+    select
+        customer_key,
+        min(source) as source,
+        min(ordered_at) as seen_at,
+        cast(null as date) as first_order_on
+    from {{ ref('fct_order_items') }}
+    where customer_key is not null
+    group by customer_key
+
+    union all
+
+    select
+        customer_key,
+        min(source) as source,
+        min(returned_at) as seen_at,
+        cast(null as date) as first_order_on
+    from {{ ref('fct_returns') }}
+    where customer_key is not null
+    group by customer_key
+
+),
+
+seen as (
+
+    select
+        customer_key,
+        min(source) as source,
+        min(seen_at) as seen_at,
+        min(first_order_on) as first_order_on
+    from sightings
+    group by customer_key
+
+)
+
+select
+    coalesce(described.customer_key, seen.customer_key) as customer_key,
+    coalesce(described.source, seen.source) as source,
+    described.customer_key is null as is_stub,
+    least(described.recorded_at, seen.seen_at) as first_seen_at,
+    seen.first_order_on,
+    described.country,
+    described.region,
+    described.city,
+    described.acquisition_channel,
+    described.gender,
+    described.birth_year,
+    described.income_amount,
+    described.education,
+    described.occupation,
+    described.is_marketing_allowed
+from described
+full outer join seen on described.customer_key = seen.customer_key

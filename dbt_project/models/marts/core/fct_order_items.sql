@@ -1,0 +1,46 @@
+with items as (
+
+    select * from {{ ref('int_order_items__unioned') }}
+
+),
+
+orders as (
+
+    select * from {{ ref('int_orders__unioned') }}
+
+),
+
+-- a line takes the time and the customer of its order where it has none of its own
+dated as (
+
+    select
+        items.order_key,
+        items.line_number,
+        items.source,
+        coalesce(items.customer_key, orders.customer_key) as customer_key,
+        items.product_key,
+        coalesce(items.ordered_at, orders.ordered_at) as ordered_at,
+        items.quantity,
+        items.unit_price,
+        items.unit_cost,
+        items.line_amount
+    from items
+    left join orders on items.order_key = orders.order_key
+
+)
+
+select
+    order_key,
+    line_number,
+    source,
+    customer_key,
+    product_key,
+    ordered_at,
+    {{ business_day('ordered_at') }} as ordered_on,
+    quantity,
+    unit_price,
+    unit_cost,
+    line_amount
+from dated
+-- without a time the line is an orphan: see int_order_items__orphaned
+where ordered_at is not null

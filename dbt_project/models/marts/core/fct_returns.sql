@@ -1,0 +1,27 @@
+with returned as (
+
+    select * from {{ ref('int_returns__unioned') }}
+
+),
+
+orders as (
+
+    select
+        order_key,
+        customer_key
+    from {{ ref('int_orders__sequenced') }}
+
+)
+
+select
+    returned.return_key,
+    returned.source,
+    returned.order_key,
+    coalesce(returned.customer_key, orders.customer_key) as customer_key,
+    returned.product_key,
+    returned.returned_at,
+    {{ business_day('returned.returned_at') }} as returned_on,
+    returned.quantity,
+    returned.returned_amount
+from returned
+left join orders on returned.order_key = orders.order_key

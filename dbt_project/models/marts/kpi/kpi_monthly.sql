@@ -1,0 +1,183 @@
+with settings as (
+
+    select
+        as_of,
+        horizon_days
+    from {{ source('control', 'run_settings') }}
+
+),
+
+customer_days as (
+
+    select * from {{ ref('int_customer_days') }}
+
+),
+
+ordered as (
+
+    select
+        {{ month_of('ordered_on') }} as month,
+        count(*) as order_count,
+        sum(gross_amount) as gross_amount
+    from {{ ref('int_orders__sequenced') }}
+    group by 1
+
+),
+
+returned as (
+
+    select
+        {{ month_of('returned_on') }} as month,
+        sum(returned_amount) as returned_amount
+    from {{ ref('fct_returns') }}
+    group by 1
+
+),
+
+customers as (
+
+    select
+        order_month as month,
+        count(*) as active_customers,
+        count(case when order_month = cohort_month then 1 end) as new_customers,
+        count(case when previous_order_month = {{ add_months('order_month', -1) }} then 1 end) as retained_customers
+    from {{ ref('int_customer_months') }}
+    group by order_month
+
+),
+
+first_facts as (
+
+    select min(month) as month from ordered
+
+    union all
+
+    select min(month) as month from returned
+
+),
+
+-- the as-of date cuts the last month
+months as (
+
+    select distinct
+        dates.month,
+        {{ add_months('dates.month', -1) }} as month_before,
+        {{ add_months('dates.month', 1) }} as month_after,
+        {{ add_days(add_months('dates.month', 1), -1) }} <= settings.as_of as is_complete,
+        least({{ add_days(add_months('dates.month', 1), -1) }}, settings.as_of) as ended_on
+    from {{ ref('dim_dates') }} as dates
+    inner join settings on dates.month <= settings.as_of
+    inner join (select min(month) as month from first_facts) as first_fact
+        on dates.month >= first_fact.month
+
+),
+
+-- each customer with an order by the month's end, as the last order left them
+at_month_end as (
+
+    select
+        months.month,
+        months.month_after,
+        months.ended_on,
+        customer_days.customer_key,
+        customer_days.ordered_on,
+        customer_days.penultimate_order_on
+    from customer_days
+    inner join months on {{ spell_covers('customer_days', 'months.ended_on') }}
+
+),
+
+repurchased as (
+
+    select
+        month,
+        count(*) as recent_customers,
+        count(
+            case when {{ days_between('penultimate_order_on', 'ended_on') }} < 365 then 1 end
+        ) as repeat_customers
+    from at_month_end
+    where {{ days_between('ordered_on', 'ended_on') }} < 365
+    group by month
+
+),
+
+-- not churned when the month starts: the last order is less than the horizon old the day before
+alive as (
+
+    select
+        at_month_end.month_after as month,
+        at_month_end.customer_key
+    from at_month_end
+    cross join settings
+    where {{ days_between('at_month_end.ordered_on', 'at_month_end.ended_on') }} < settings.horizon_days
+
+),
+
+-- the day on which a last order becomes as old as the horizon, none having followed until then
+churned as (
+
+    select distinct
+        {{ month_of(add_days('customer_days.ordered_on', 'settings.horizon_days')) }} as month,
+        customer_days.customer_key
+    from customer_days
+    inner join settings
+        on
+            {{ days_between('customer_days.ordered_on', 'settings.as_of') }} >= settings.horizon_days
+            and {{ days_between('customer_days.ordered_on', 'customer_days.next_order_on') }} > settings.horizon_days
+
+),
+
+churn as (
+
+    select
+        alive.month,
+        count(*) as customers_at_start,
+        count(churned.customer_key) as churned_customers
+    from alive
+    left join churned
+        on
+            alive.month = churned.month
+            and alive.customer_key = churned.customer_key
+    group by alive.month
+
+),
+
+counted as (
+
+    select
+        months.month,
+        months.is_complete,
+        coalesce(ordered.order_count, 0) as order_count,
+        coalesce(customers.active_customers, 0) as active_customers,
+        coalesce(customers.new_customers, 0) as new_customers,
+        coalesce(ordered.gross_amount, 0) as gross_amount,
+        coalesce(returned.returned_amount, 0) as returned_amount,
+        cast(repurchased.repeat_customers as double) / nullif(repurchased.recent_customers, 0) as repurchase_rate,
+        cast(churn.churned_customers as double) / nullif(churn.customers_at_start, 0) as churn_rate,
+        cast(coalesce(customers.retained_customers, 0) as double)
+        / nullif(before.active_customers, 0) as retention_rate
+    from months
+    left join ordered on months.month = ordered.month
+    left join returned on months.month = returned.month
+    left join customers on months.month = customers.month
+    left join customers as before on months.month_before = before.month
+    left join repurchased on months.month = repurchased.month
+    left join churn on months.month = churn.month
+
+)
+
+select
+    month,
+    is_complete,
+    order_count,
+    active_customers,
+    new_customers,
+    active_customers - new_customers as returning_customers,
+    cast(gross_amount as decimal(18, 2)) as gross_amount,
+    cast(returned_amount as decimal(18, 2)) as returned_amount,
+    cast(gross_amount - returned_amount as decimal(18, 2)) as net_amount,
+    cast(gross_amount / nullif(order_count, 0) as decimal(18, 2)) as average_order_amount,
+    repurchase_rate,
+    churn_rate,
+    retention_rate
+from counted

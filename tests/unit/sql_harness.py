@@ -1,0 +1,184 @@
+"""A throw-away warehouse for tests of the SQL: raw tables that a test fills, and dbt on top.
+
+Nothing here knows how files are landed: a test hands over the rows that landing would have left.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+PROJECT = Path(__file__).parents[2] / "dbt_project"
+BEFORE_SCORES = ("--exclude", "source:scores+")
+RUN_SETTINGS: dict[str, Any] = {
+    "as_of": date(2025, 12, 31),
+    "horizon_days": 90,
+    "clv_horizon_days": 365,
+    "clv_holdout_days": 90,
+    "discount_rate": 0.10,
+    "currency": "EUR",
+    "time_zone": "UTC",
+}
+
+
+@cache
+def project_manifest() -> Any:
+    """Return the parsed project; parsed once a test session."""
+    from dbt.cli.main import dbtRunner
+
+    with _environment({"CRM_WAREHOUSE": "warehouse.duckdb"}):
+        result = dbtRunner().invoke(["parse", *_places(Path(mkdtemp()))])
+    if not result.success:
+        raise AssertionError(f"the dbt project does not parse: {result.exception}")
+    return result.result
+
+
+def declared_tables() -> dict[str, list[tuple[str, str]]]:
+    """Return ``schema.table`` -> (column, type) of every source, direct identifiers left out."""
+    tables = {}
+    for source in project_manifest().sources.values():
+        columns = [
+            (column.name, column.data_type)
+            for column in source.columns.values()
+            if (column.config.meta or column.meta).get("pii") != "direct"
+        ]
+        if source.schema == "raw":
+            columns += [("_file", "varchar"), ("_line", "bigint")]
+        tables[f"{source.schema}.{source.identifier}"] = columns
+    return tables
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _places(scratch: Path) -> list[str]:
+    folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+    return [*folders, "--target-path", str(scratch), "--log-path", str(scratch), "--quiet"]
+
+
+@dataclass
+class SqlWarehouse:
+    """One DuckDB file with every declared table, empty until a test fills it.
+
+    Attributes:
+        folder: Where the file and dbt's artefacts go.
+        sources: Enabled sources.
+        time_zone: Business time zone.
+        settings: Columns of ``control.run_settings`` that differ from ``RUN_SETTINGS``.
+    """
+
+    folder: Path
+    sources: Sequence[str] = ("demo",)
+    time_zone: str = "UTC"
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        with self.connection() as db:
+            for table, columns in declared_tables().items():
+                db.execute(f"create schema if not exists {table.split('.')[0]}")
+                types = ", ".join(f'"{name}" {kind}' for name, kind in columns)
+                db.execute(f"create table {table} ({types})")
+            self._write_settings(db)
+
+    @property
+    def path(self) -> Path:
+        """The file; its name is the one the project was parsed with."""
+        return self.folder / "warehouse.duckdb"
+
+    @contextmanager
+    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection to the file while dbt has none."""
+        with duckdb.connect(str(self.path)) as db:
+            db.execute("set TimeZone = 'UTC'")
+            yield db
+
+    def _write_settings(self, db: duckdb.DuckDBPyConnection) -> None:
+        values = {**RUN_SETTINGS, "time_zone": self.time_zone, **self.settings}
+        db.execute("delete from control.run_settings")
+        names, marks = ", ".join(values), ", ".join("?" * len(values))
+        db.execute(
+            f"insert into control.run_settings ({names}) values ({marks})", list(values.values())
+        )
+
+    def set(self, **settings: Any) -> None:
+        """Change the run's settings."""
+        self.settings.update(settings)
+        with self.connection() as db:
+            self._write_settings(db)
+
+    def fill(self, table: str, rows: pd.DataFrame, schema: str = "raw") -> None:
+        """Replace a table's rows; ``_file`` and ``_line`` are numbered where a raw frame lacks them."""
+        if schema == "raw" and "_line" not in rows:
+            rows = rows.assign(_file="rows.csv", _line=range(2, len(rows) + 2))
+        with self.connection() as db:
+            db.register("rows", rows)
+            db.execute(f"delete from {schema}.{table}")
+            db.execute(f"insert into {schema}.{table} by name select * from rows")
+
+    def dbt(self, command: str, *arguments: str) -> Any:
+        """Run dbt and return its result; raises with the first failures unless all went well."""
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+        from dbt.cli.main import dbtRunner
+
+        environment = {
+            "CRM_WAREHOUSE": str(self.path),
+            "CRM_SOURCES": ",".join(self.sources),
+            "CRM_TIMEZONE": self.time_zone,
+        }
+        with _environment(environment):
+            try:
+                result = dbtRunner(manifest=project_manifest()).invoke(
+                    [command, *_places(self.folder / "target"), *arguments]
+                )
+            finally:
+                # dbt keeps the file open for its next call; a test wants to read it
+                if DuckDBConnectionManager._ENV is not None:
+                    DuckDBConnectionManager._ENV.close()
+                DuckDBConnectionManager.close_all_connections()
+                gc.collect()
+        if not result.success:
+            failed = [
+                f"{r.node.name}: {r.message}"
+                for r in getattr(result.result, "results", [])
+                if r.status not in ("success", "pass", "skipped", "no-op")
+            ]
+            raise AssertionError("\n".join(failed[:5]) or str(result.exception))
+        return result.result
+
+    def build(self, *arguments: str) -> Any:
+        """Build everything before the scores, data tests included; or what ``arguments`` select."""
+        selection = arguments or BEFORE_SCORES
+        return self.dbt("build", "--exclude-resource-type", "unit_test", *selection)
+
+    def frame(self, sql: str, *parameters: Any) -> pd.DataFrame:
+        """Return a query's rows."""
+        with self.connection() as db:
+            return db.execute(sql, list(parameters)).df()
+
+    def value(self, sql: str, *parameters: Any) -> Any:
+        """Return the first column of a query's first row."""
+        with self.connection() as db:
+            row = db.execute(sql, list(parameters)).fetchone()
+        return row[0] if row else None
