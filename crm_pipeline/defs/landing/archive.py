@@ -1,0 +1,58 @@
+"""The archive: each landed content once, as it came, so that a changed contract can be applied.
+
+``archive/<source>/<table>/<digest>.gz`` (``.parquet`` for Parquet). The name is the digest of the
+normalised text; the bytes are those of the first file that brought it, gzip-compressed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from crm_pipeline.defs.landing.sources import TableContract
+
+
+class Archive:
+    """The folder ``$CRM_HOME/archive``."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the folder; it is made when the first file is kept."""
+        self.root = root
+
+    def path(self, table: TableContract, digest: str) -> Path:
+        """Return where a content is kept."""
+        suffix = "parquet" if table.format == "parquet" else "gz"
+        return self.root / table.source / table.name / f"{digest}.{suffix}"
+
+    def find(self, table: TableContract, digest: str) -> Path | None:
+        """Return a kept content, or ``None``."""
+        path = self.path(table, digest)
+        return path if path.is_file() else None
+
+    def keep(self, table: TableContract, digest: str, copy: Path) -> None:
+        """Move ``copy`` into the archive, durably."""
+        target = self.path(table, digest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with copy.open("rb+") as file:
+            os.fsync(file.fileno())
+        copy.replace(target)
+        _sync_folder(target.parent)
+
+    def link(self, table: TableContract, old: str, new: str) -> None:
+        """Keep the content ``old`` under the digest ``new`` as well."""
+        source, target = self.path(table, old), self.path(table, new)
+        if source.is_file() and not target.exists():
+            shutil.copyfile(source, target)
+
+    def remove_table(self, table: TableContract) -> None:
+        """Remove what is kept of a table, because it turned out to hold direct identifiers."""
+        shutil.rmtree(self.root / table.source / table.name, ignore_errors=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,280 @@
+"""Write the rows of one prepared file: typed into the landing table, the others to quarantine.
+
+Belongs here: the SQL for one content. Which contents count is the ledger's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from crm_pipeline.defs.landing import casts
+from crm_pipeline.defs.landing.prepare import Prepared, RefusedFileError
+from crm_pipeline.defs.landing.records import MAX_RECORD_BYTES, RAW_CHARACTERS, Split
+from crm_pipeline.defs.landing.sources import ColumnContract, TableContract
+from crm_pipeline.defs.landing.sqltext import identifier, literal, literals, path_literal
+
+_DEFAULT_LINE_BYTES = 2_000_000
+"""DuckDB's own limit for a line; longer ones are announced to it."""
+
+
+class NeedsSplittingError(Exception):
+    """DuckDB does not see one record a line: the file has to be cut into records first."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of a file's rows: ``read = accepted + quarantined``."""
+
+    read: int
+    accepted: int
+    quarantined: int
+    blank_lines: int = 0
+
+
+def insert_content(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> Counts:
+    """Insert the rows that fit into the landing table, the others into the quarantine.
+
+    The caller holds a transaction, in a session whose ``TimeZone`` is the source's.
+
+    Raises:
+        NeedsSplittingError: The file is not one record a line; roll back, ``split``, try again.
+        RefusedFileError: The rows do not add up.
+    """
+    contract = prepared.contract
+    try:
+        total = _record_count(con, prepared)
+        source = _source_sql(prepared)
+        accepted = _count(con.execute(_accept_sql(prepared, source)).fetchone())
+        quarantined = 0
+        if accepted != total:
+            con.execute(_faults_sql(prepared, source))
+            quarantined = _quarantined_lines(con, prepared)
+        if accepted + quarantined != total:
+            raise NeedsSplittingError
+    except (duckdb.InvalidInputException, duckdb.ConversionException) as fault:
+        if prepared.text is not None and prepared.split is None:
+            raise NeedsSplittingError from fault
+        raise RefusedFileError(f"DuckDB cannot read it ({type(fault).__name__})") from fault
+    except NeedsSplittingError as fault:
+        if prepared.text is not None and prepared.split is None:
+            raise
+        raise RefusedFileError(
+            f"{total} rows were counted but {accepted} landed and {quarantined} did not; report "
+            "this as a defect of the pipeline"
+        ) from fault
+    blanks = prepared.blank_lines
+    if prepared.split is not None:
+        blanks += prepared.split.blank_count
+        quarantined += prepared.split.fault_count
+        total += prepared.split.fault_count
+        if prepared.split.fault_count:
+            con.execute(_line_faults_sql(contract, prepared.digest, prepared.split))
+    return Counts(read=total, accepted=accepted, quarantined=quarantined, blank_lines=blanks)
+
+
+def _record_count(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> int:
+    if prepared.parquet is not None:
+        query = f"select count(*) from read_parquet({path_literal(prepared.parquet)})"
+        return _count(con.execute(query).fetchone())
+    if prepared.split is not None:
+        return prepared.split.record_count
+    assert prepared.text is not None
+    return prepared.text.line_count - prepared.header_lines
+
+
+def _source_sql(prepared: Prepared) -> str:
+    """Return SQL for the records: ``_line``, ``_is_object`` and ``v0, v1, ...`` (raw values)."""
+    contract = prepared.contract
+    if prepared.parquet is not None:
+        values = [_field(prepared, index) for index in range(len(contract.columns))]
+        return (
+            f"select file_row_number + 1 as _line, true as _is_object, {', '.join(values)} "
+            f"from read_parquet({path_literal(prepared.parquet)}, file_row_number = true)"
+        )
+    if prepared.split is not None:
+        return _split_source_sql(prepared, prepared.split)
+    assert prepared.text is not None
+    raw = ", ".join(_raw_text(prepared, index) for index in range(len(contract.columns)))
+    scans = []
+    for part in prepared.text.parts:
+        skipped = prepared.header_lines if part.first_line == 1 else 0
+        scan = _read_csv_sql(
+            part.path,
+            [f"c{position}" for position in range(prepared.field_count)],
+            delimiter=str(contract.delimiter),
+            quote=contract.quote or "",
+            null_tokens=contract.null_tokens,
+            skip=skipped,
+        )
+        # DuckDB runs a scan below row_number() in file order in one thread, and the parts side by
+        # side; the sum of rows and lines is compared afterwards.
+        scans.append(
+            f"select {part.first_line + skipped - 1} + row_number() over () as _line, "
+            f"true as _is_object, {raw} from {scan}"
+        )
+    return " union all ".join(scans) or f"select 0 as _line, true as _is_object, {raw} where false"
+
+
+def _split_source_sql(prepared: Prepared, split: Split) -> str:
+    contract = prepared.contract
+    names = [f"c{position}" for position in range(prepared.field_count)]
+    is_json = contract.format == "jsonl"
+    scan = _read_csv_sql(
+        split.records,
+        ["_number", *names],
+        delimiter=split.record_delimiter,
+        quote=split.record_quote,
+        null_tokens=() if is_json else contract.null_tokens,
+        line_bytes=split.longest_record + 64,
+    )
+    values = ", ".join(_raw_text(prepared, index) for index in range(len(contract.columns)))
+    is_object = "case when json_valid(c0) then json_type(c0) = 'OBJECT' else false end"
+    return (
+        f"select _line, _is_object, {values} from (select cast(_number as bigint) as _line, "
+        f"{is_object if is_json else 'true'} as _is_object, {', '.join(names)} from {scan})"
+    )
+
+
+def _raw_text(prepared: Prepared, index: int) -> str:
+    """Return SQL for the text of the declared column ``index``."""
+    contract = prepared.contract
+    if contract.format == "jsonl":
+        pointer = "/" + contract.columns[index].header.replace("~", "~0").replace("/", "~1")
+        value = f"case when _is_object then json_extract_string(c0, {literal(pointer)}) end"
+        return f"{_without_tokens(contract, value)} as v{index}"
+    position = prepared.positions[index]
+    return f"{'cast(null as varchar)' if position is None else f'c{position}'} as v{index}"
+
+
+def _field(prepared: Prepared, index: int) -> str:
+    position = prepared.positions[index]
+    if position is None:
+        return f"cast(null as varchar) as v{index}"
+    value = identifier(prepared.field_names[position])
+    if prepared.native_types[position] == "VARCHAR":
+        value = _without_tokens(prepared.contract, value)
+    return f"{value} as v{index}"
+
+
+def _without_tokens(contract: TableContract, value: str) -> str:
+    if not contract.null_tokens:
+        return value
+    return f"case when {value} not in {_tuple(contract.null_tokens)} then {value} end"
+
+
+def _tuple(texts: Sequence[str]) -> str:
+    return "(" + ", ".join(literal(text) for text in texts) + ")"
+
+
+def _read_csv_sql(
+    path: Path,
+    names: Sequence[str],
+    *,
+    delimiter: str,
+    quote: str,
+    null_tokens: Sequence[str],
+    skip: int = 0,
+    line_bytes: int = 0,
+) -> str:
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+    # An impossible token where there is none: an empty list would mean DuckDB's default, ''.
+    tokens = literals(null_tokens or ["\x01no null token\x01"])
+    size = ""
+    if line_bytes > _DEFAULT_LINE_BYTES:
+        size = f", max_line_size = {line_bytes}, buffer_size = {2 * MAX_RECORD_BYTES}"
+    return (
+        f"read_csv({path_literal(path)}, auto_detect = false, header = false, skip = {skip}, "
+        f"delim = {literal(delimiter)}, quote = {literal(quote)}, escape = {literal(quote)}, "
+        f"columns = {{{columns}}}, nullstr = {tokens}, strict_mode = true, "
+        f"null_padding = false, compression = 'none', new_line = '\\n'{size})"
+    )
+
+
+def _typed_sql(prepared: Prepared, source: str) -> str:
+    """Return SQL that adds ``t0, t1, ...`` to the records: the values in their declared types."""
+    typed = ", ".join(
+        f"{_cast(prepared, index, column)} as t{index}"
+        for index, column in enumerate(prepared.contract.columns)
+    )
+    return f"select *, {typed} from ({source})"
+
+
+def _cast(prepared: Prepared, index: int, column: ColumnContract) -> str:
+    position = prepared.positions[index]
+    if prepared.native_types and position is not None:
+        native = prepared.native_types[position]
+        return casts.from_native(column, prepared.contract, f"v{index}", native)
+    return casts.from_text(column, prepared.contract, f"v{index}")
+
+
+def _fits_sql(contract: TableContract) -> str:
+    tests = [
+        casts.fits(column, f"v{index}", f"t{index}")
+        for index, column in enumerate(contract.columns)
+    ]
+    return " and ".join(["_is_object", *(test for test in tests if test != "true")])
+
+
+def _accept_sql(prepared: Prepared, source: str) -> str:
+    contract = prepared.contract
+    stored = [index for index, column in enumerate(contract.columns) if column.is_stored]
+    names = ", ".join(identifier(contract.columns[index].name) for index in stored)
+    values = ", ".join(f"t{index}" for index in stored)
+    return (
+        f"insert into landing.{identifier(contract.identifier)} ({names}, _digest, _line) "
+        f"select {values}, {literal(prepared.digest)}, _line "
+        f"from ({_typed_sql(prepared, source)}) where {_fits_sql(contract)}"
+    )
+
+
+def _faults_sql(prepared: Prepared, source: str) -> str:
+    contract = prepared.contract
+    faults = ["struct_pack(position := 0, column_name := cast(null as varchar), reason := case "
+              "when not _is_object then 'bad_json' end, raw := cast(null as varchar))"]  # fmt: skip
+    for index, column in enumerate(contract.columns):
+        value = f"v{index}"
+        raw = f"left(cast({value} as varchar), {RAW_CHARACTERS})"
+        if column.pii or prepared.positions[index] is None:
+            raw = "cast(null as varchar)"
+        reason = casts.fault_of(column, value, f"t{index}")
+        faults.append(
+            f"struct_pack(position := {index + 1}, column_name := {literal(column.name)}, "
+            f"reason := case when _is_object then {reason} end, raw := {raw})"
+        )
+    return (
+        "insert into control.quarantine "
+        f"select {literal(contract.source)}, {literal(contract.name)}, "
+        f"{literal(prepared.digest)}, _line, fault.position, fault.column_name, fault.reason, "
+        f"fault.raw from (select _line, unnest([{', '.join(faults)}]) as fault "
+        f"from ({_typed_sql(prepared, source)}) where not ({_fits_sql(contract)})) "
+        "where fault.reason is not null"
+    )
+
+
+def _line_faults_sql(contract: TableContract, digest: str, split: Split) -> str:
+    columns = "{'number': 'BIGINT', 'reason': 'VARCHAR', 'raw': 'VARCHAR'}"
+    return (
+        "insert into control.quarantine "
+        f"select {literal(contract.source)}, {literal(contract.name)}, {literal(digest)}, number, "
+        "0, null, reason, raw from "
+        f"read_csv({path_literal(split.faults)}, auto_detect = false, header = false, delim = ',', "
+        f"quote = '\"', escape = '\"', columns = {columns}, strict_mode = true, "
+        "compression = 'none')"
+    )
+
+
+def _quarantined_lines(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> int:
+    query = (
+        "select count(distinct line_number) from control.quarantine "
+        "where source = ? and table_name = ? and digest = ?"
+    )
+    contract = prepared.contract
+    return _count(con.execute(query, [contract.source, contract.name, prepared.digest]).fetchone())
+
+
+def _count(row: tuple[int, ...] | None) -> int:
+    return int(row[0]) if row else 0

@@ -1,0 +1,382 @@
+"""The ledger: which files landed, which of them count, and the views over what counts.
+
+Tables (schema ``control``): ``files`` is append-only, one row for each landing or retraction of a
+file name; ``contents`` has one row for each distinct content that counts; ``quarantine`` the
+faults of those contents; ``tables`` the contract that each landing table was built for. Belongs
+here: their SQL. Reading files belongs elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import duckdb
+
+from crm_pipeline.defs.landing.sources import SourceContract, TableContract
+from crm_pipeline.defs.landing.sqltext import identifier, literal
+from crm_pipeline.errors import UserError
+
+_CONTROL = """
+create schema if not exists landing;
+create schema if not exists raw;
+create schema if not exists control;
+create table if not exists control.files (
+    landing_number bigint not null, source varchar not null, table_name varchar not null,
+    file_name varchar not null, digest varchar not null, raw_digest varchar not null,
+    raw_size bigint not null, modified_ns bigint not null, landed_at timestamp not null,
+    action varchar not null check (action in ('landed', 'retracted')));
+create table if not exists control.contents (
+    source varchar not null, table_name varchar not null, digest varchar not null,
+    contract_digest varchar not null, encoding varchar, rows_read bigint not null,
+    rows_accepted bigint not null, rows_quarantined bigint not null, blank_lines bigint not null,
+    notes varchar not null,
+    check (rows_read = rows_accepted + rows_quarantined));
+create table if not exists control.quarantine (
+    source varchar not null, table_name varchar not null, digest varchar not null,
+    line_number bigint not null, column_position integer not null, column_name varchar,
+    reason varchar not null, raw_value varchar);
+create table if not exists control.tables (
+    source varchar not null, table_name varchar not null, contract_digest varchar not null);
+create table if not exists control.run_settings (
+    as_of date not null, horizon_days integer not null, clv_horizon_days integer not null,
+    clv_holdout_days integer not null, discount_rate double not null, currency varchar not null,
+    time_zone varchar not null);
+create or replace view control.current_files as
+    select * from control.files
+    where landing_number in (
+        select max(landing_number) from control.files group by source, table_name, file_name)
+    and action = 'landed';
+create or replace view control.current_contents as
+    select source, table_name, digest, max(file_name) as file_name,
+        arg_max(landed_at, file_name) as landed_at
+    from control.current_files group by all;
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of ``control.files``."""
+
+    landing_number: int
+    source: str
+    table_name: str
+    file_name: str
+    digest: str
+    raw_digest: str
+    raw_size: int
+    modified_ns: int
+    landed_at: datetime
+    action: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """One row of ``control.contents``."""
+
+    source: str
+    table_name: str
+    digest: str
+    contract_digest: str
+    encoding: str | None
+    rows_read: int
+    rows_accepted: int
+    rows_quarantined: int
+    blank_lines: int
+    notes: str
+
+
+def ensure_control(con: duckdb.DuckDBPyConnection) -> None:
+    """Create the schemas and control tables that are missing."""
+    con.execute(_CONTROL)
+
+
+def create_landing_table(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
+    """Create an empty landing table for ``contract``, in place of any older one."""
+    columns = [f"{identifier(c.name)} {c.data_type}" for c in contract.stored_columns]
+    con.execute(
+        f"create or replace table landing.{identifier(contract.identifier)} "
+        f"({', '.join(columns)}, _digest varchar not null, _line bigint not null)"
+    )
+    key = [contract.source, contract.name]
+    con.execute("delete from control.tables where source = ? and table_name = ?", key)
+    con.execute("insert into control.tables values (?, ?, ?)", [*key, contract.digest])
+
+
+def built_for(con: duckdb.DuckDBPyConnection, contract: TableContract) -> str | None:
+    """Return the digest of the contract that the landing table was built for."""
+    row = con.execute(
+        "select contract_digest from control.tables where source = ? and table_name = ?",
+        [contract.source, contract.name],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def entries(con: duckdb.DuckDBPyConnection, contract: TableContract) -> list[Entry]:
+    """Return the ledger of one table, oldest first."""
+    rows = con.execute(
+        "select * from control.files where source = ? and table_name = ? order by landing_number",
+        [contract.source, contract.name],
+    ).fetchall()
+    return [Entry(*row) for row in rows]
+
+
+def current_entries(con: duckdb.DuckDBPyConnection, contract: TableContract) -> list[Entry]:
+    """Return the newest entry of each file name of one table that still counts."""
+    rows = con.execute(
+        "select * from control.current_files where source = ? and table_name = ? "
+        "order by file_name",
+        [contract.source, contract.name],
+    ).fetchall()
+    return [Entry(*row) for row in rows]
+
+
+def contents(con: duckdb.DuckDBPyConnection, contract: TableContract) -> dict[str, Content]:
+    """Return the stored contents of one table, by digest."""
+    rows = con.execute(
+        "select * from control.contents where source = ? and table_name = ? order by digest",
+        [contract.source, contract.name],
+    ).fetchall()
+    return {row[2]: Content(*row) for row in rows}
+
+
+def append(
+    con: duckdb.DuckDBPyConnection,
+    contract: TableContract,
+    *,
+    file_name: str,
+    digest: str,
+    raw_digest: str,
+    raw_size: int,
+    modified_ns: int,
+    landed_at: datetime,
+    action: str = "landed",
+) -> int:
+    """Append an entry; return its landing number."""
+    row = con.execute(
+        "insert into control.files "
+        "select coalesce(max(landing_number), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ? "
+        "from control.files returning landing_number",
+        [contract.source, contract.name, file_name, digest, raw_digest, raw_size, modified_ns,
+         landed_at, action],
+    ).fetchone()  # fmt: skip
+    assert row is not None
+    return int(row[0])
+
+
+def add_content(con: duckdb.DuckDBPyConnection, content: Content) -> None:
+    """Record a content whose rows were written."""
+    values = list(vars(content).values())
+    con.execute(f"insert into control.contents values ({', '.join('?' * len(values))})", values)
+
+
+def forget_superseded(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
+    """Delete the rows of contents that no file name holds any more.
+
+    The ledger and the archive keep them; without this, a nightly export of one name would make
+    the warehouse grow by a copy a day.
+    """
+    key = [contract.source, contract.name]
+    gone = con.execute(
+        "select digest from control.contents where source = ? and table_name = ? "
+        "and digest not in (select digest from control.current_contents "
+        "where source = ? and table_name = ?)",
+        key * 2,
+    ).fetchall()
+    for (digest,) in gone:
+        table = f"landing.{identifier(contract.identifier)}"
+        con.execute(f"delete from {table} where _digest = {literal(digest)}")
+        for name in ("quarantine", "contents"):
+            con.execute(
+                f"delete from control.{name} where source = ? and table_name = ? and digest = ?",
+                [*key, digest],
+            )
+
+
+def forget_table(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
+    """Delete what is known of a table's contents, before they are landed again."""
+    for name in ("quarantine", "contents"):
+        con.execute(
+            f"delete from control.{name} where source = ? and table_name = ?",
+            [contract.source, contract.name],
+        )
+
+
+def create_raw_view(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
+    """(Re)create ``raw.<source>__<table>``: the rows that count, as of the run's day.
+
+    First the rows after the as-of day fall away, then, of the rows of one key, the greatest
+    version wins, then the greatest file name, then the greatest line: so publishing as of D equals
+    publishing from data that ends at D.
+    """
+    columns = ", ".join(identifier(column.name) for column in contract.stored_columns)
+    view = (
+        f"select {columns}, _file, _line from ("
+        f"select stored.*, held.file_name as _file "
+        f"from landing.{identifier(contract.identifier)} as stored "
+        "join control.current_contents as held on held.digest = stored._digest "
+        f"and held.source = {literal(contract.source)} "
+        f"and held.table_name = {literal(contract.name)})"
+    )
+    if contract.event_time:
+        view += f" cross join ({_HORIZON}) where {_until_as_of(contract, contract.event_time)}"
+    if contract.key:
+        order = [f"{identifier(contract.version)} desc nulls last"] if contract.version else []
+        order += ["_file desc", "_line desc"]
+        key = ", ".join(identifier(name) for name in contract.key)
+        view += f" qualify row_number() over (partition by {key} order by {', '.join(order)}) = 1"
+    con.execute(f"create or replace view raw.{identifier(contract.identifier)} as {view}")
+
+
+_HORIZON = """
+select _as_of, _zone, _end_at - interval 1 day as _surely_before, _end_at + interval 1 day
+    as _surely_after
+from (select max(as_of) as _as_of, max(time_zone) as _zone,
+    timezone('UTC', timezone(max(time_zone), cast(max(as_of) + 1 as timestamp))) as _end_at
+    from control.run_settings)
+"""
+
+
+def _until_as_of(contract: TableContract, event_time: str) -> str:
+    event = identifier(event_time)
+    if contract.column(event_time).data_type == "date":
+        return f"({event} <= _as_of or {event} is null or _as_of is null)"
+    # The day of an event is asked of ICU only around the end of the as-of day: it is slow.
+    day = f"cast(timezone(_zone, timezone('UTC', {event})) as date)"
+    return (
+        f"({event} < _surely_before or ({event} < _surely_after and {day} <= _as_of) "
+        f"or {event} is null or _as_of is null)"
+    )
+
+
+def event_span(
+    con: duckdb.DuckDBPyConnection,
+    contracts: Mapping[str, SourceContract],
+    enabled: Sequence[str],
+    time_zone: str,
+) -> tuple[date | None, date | None]:
+    """Return the business days of the first and the latest event among the enabled sources.
+
+    Of all rows that count, whatever the as-of day. A source without a dated row gives its fixed
+    ``as_of`` for the latest.
+    """
+    first: list[date] = []
+    latest: list[date] = []
+    for name in enabled:
+        source = contracts[name]
+        spans = [table_span(con, table, time_zone) for table in source.tables]
+        days = [span for span in spans if span is not None]
+        first += [span[0] for span in days]
+        latest += [span[1] for span in days]
+        if not days and source.as_of is not None:
+            latest.append(source.as_of)
+    return min(first, default=None), max(latest, default=None)
+
+
+def latest_event_on(
+    con: duckdb.DuckDBPyConnection,
+    contracts: Mapping[str, SourceContract],
+    enabled: Sequence[str],
+    time_zone: str,
+) -> date | None:
+    """Return the latest event's business day, or the sources' fixed as-of date; see above."""
+    return event_span(con, contracts, enabled, time_zone)[1]
+
+
+def table_span(
+    con: duckdb.DuckDBPyConnection,
+    contract: TableContract,
+    time_zone: str,
+    digest: str | None = None,
+) -> tuple[date, date] | None:
+    """Return the first and the last business day with an event, of a table or one content."""
+    if contract.event_time is None:
+        return None
+    event = identifier(contract.event_time)
+    ends = [f"min({event})", f"max({event})"]
+    if contract.column(contract.event_time).data_type == "timestamp":
+        zone = literal(time_zone)
+        ends = [f"cast(timezone({zone}, timezone('UTC', {end})) as date)" for end in ends]
+    which = "_digest = ?" if digest else (
+        "_digest in (select digest from control.current_contents "
+        "where source = ? and table_name = ?)"
+    )  # fmt: skip
+    row = con.execute(
+        f"select {', '.join(ends)} from landing.{identifier(contract.identifier)} where {which}",
+        [digest] if digest else [contract.source, contract.name],
+    ).fetchone()
+    return (row[0], row[1]) if row and row[0] is not None else None
+
+
+def landed_files(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+    """Return ``meta.landed_files``: each content that counts, once, under its greatest name."""
+    return con.sql(
+        "select source, table_name, file_name, digest, rows_read, rows_accepted, "
+        "rows_quarantined, landed_at from control.current_contents "
+        "join control.contents using (source, table_name, digest) "
+        "order by source, table_name, file_name"
+    )
+
+
+def quarantine_summary(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+    """Return bad rows by file and reason (``meta.quarantine``).
+
+    A row with several faults counts once, under the fault of its first column: the counts of a
+    file add up to its ``rows_quarantined``.
+    """
+    return con.sql(
+        "select source, table_name, file_name, reason, count(*) as row_count from ("
+        "select source, table_name, digest, line_number, "
+        "arg_min(reason, column_position) as reason "
+        "from control.quarantine group by all) "
+        "join control.current_contents using (source, table_name, digest) "
+        "group by all order by source, table_name, file_name, reason"
+    )
+
+
+def retract(
+    con: duckdb.DuckDBPyConnection,
+    contracts: Mapping[str, SourceContract],
+    source: str,
+    file_name: str,
+    *,
+    now: datetime,
+) -> list[str]:
+    """Take a file's rows out of every table it feeds; return the tables' names.
+
+    The file stays retracted while it lies in the inbox untouched; delivering it again lands it.
+
+    Raises:
+        UserError: No such file counts.
+    """
+    if source not in contracts:
+        raise UserError(f"no source {source}; known are {', '.join(sorted(contracts))}.")
+    retracted = []
+    ensure_control(con)
+    con.begin()
+    try:
+        for table in contracts[source].tables:
+            for entry in current_entries(con, table):
+                if entry.file_name == file_name:
+                    append(
+                        con, table, file_name=file_name, digest=entry.digest,
+                        raw_digest=entry.raw_digest, raw_size=entry.raw_size,
+                        modified_ns=entry.modified_ns, landed_at=now, action="retracted",
+                    )  # fmt: skip
+                    forget_superseded(con, table)
+                    retracted.append(table.name)
+        con.commit()
+    except duckdb.Error:
+        con.rollback()
+        raise
+    if not retracted:
+        names = con.execute(
+            "select distinct file_name from control.current_files where source = ? order by all",
+            [source],
+        ).fetchall()
+        raise UserError(
+            f"{file_name} of source {source} has not landed; "
+            f"landed are {', '.join(name for (name,) in names) or 'none'}."
+        )
+    return retracted

@@ -1,0 +1,473 @@
+"""Land what waits in the inbox: one transaction a file, and the same state after any crash.
+
+Belongs here: the order of things. An archive copy is in place before a transaction commits, so a
+content that the ledger knows can always be landed again; whatever a killed process leaves behind
+(scratch folders, an archive copy without entry) is harmless and swept or adopted by the next run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from crm_pipeline.defs.landing import ledger
+from crm_pipeline.defs.landing.archive import Archive
+from crm_pipeline.defs.landing.content import Counts, NeedsSplittingError, insert_content
+from crm_pipeline.defs.landing.inbox import InboxFile, scan_inbox
+from crm_pipeline.defs.landing.prepare import (
+    Prepared,
+    RefusedFileError,
+    must_split,
+    prepare,
+    split,
+)
+from crm_pipeline.defs.landing.report import FileOutcome, LandingReport, TableOutcome
+from crm_pipeline.defs.landing.sources import SourceContract, TableContract
+from crm_pipeline.defs.landing.sqltext import identifier
+from crm_pipeline.defs.landing.stream import digest_of_bytes
+from crm_pipeline.errors import UserError
+
+_SCRATCH = "landing-"
+
+
+def land(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    home: Path,
+    contracts: Mapping[str, SourceContract],
+    enabled: Sequence[str],
+    only: Collection[str] | None = None,
+    time_zone: str,
+    clock: Callable[[], datetime],
+) -> LandingReport:
+    """Land every complete file of the enabled sources.
+
+    Args:
+        con: The warehouse, with the writer's slot held.
+        home: ``$CRM_HOME``: ``inbox/`` is read, ``archive/`` and ``tmp/`` are written.
+        contracts: All declared sources; each gets its tables and views, whether enabled or not.
+        enabled: The sources whose files land.
+        only: Land these of them alone; ``None`` means all.
+        time_zone: The company's zone, in which the days of events are reported.
+        clock: Gives ``landed_at``, as naive UTC.
+
+    Raises:
+        UserError: The home cannot be written.
+    """
+    run = _Run(con, home, contracts, time_zone, clock)
+    with _session(con):
+        run.prepare_home(enabled)
+        run.prepare_tables()
+        run.land_inbox([name for name in enabled if only is None or name in only], enabled)
+        run.create_views()
+        return run.report()
+
+
+@contextmanager
+def _session(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Set what landing needs, and put it back.
+
+    Rows carry their line number, so their order in the table means nothing and parts may be
+    written side by side.
+    """
+    names = ("TimeZone", "preserve_insertion_order")
+    before = {name: con.execute(f"select current_setting('{name}')").fetchone() for name in names}
+    con.execute("set preserve_insertion_order = false")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            assert value is not None
+            con.execute(f"set {name} = '{value[0]}'")
+
+
+class _Run:
+    """One call of ``land``."""
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        home: Path,
+        contracts: Mapping[str, SourceContract],
+        time_zone: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.con = con
+        self.home = home
+        self.time_zone = time_zone
+        self.clock = clock
+        self.contracts = contracts
+        self.tables = {
+            (table.source, table.name): table
+            for source in contracts.values()
+            for table in source.tables
+        }
+        self.archive = Archive(home / "archive")
+        self.scratch = home / "tmp"
+        self.files: list[FileOutcome] = []
+        self.problems: list[str] = []
+        self.blocked: dict[tuple[str, str], str] = {}
+
+    def prepare_home(self, enabled: Sequence[str]) -> None:
+        try:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+            for name in enabled:
+                (self.home / "inbox" / name).mkdir(parents=True, exist_ok=True)
+            for orphan in self.scratch.glob(f"{_SCRATCH}*"):
+                shutil.rmtree(orphan)
+        except OSError as fault:
+            raise UserError(
+                f"cannot write below {self.home} ({fault.strerror}): set CRM_HOME to a folder "
+                "that you may write."
+            ) from fault
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=self.scratch) as name:
+            yield Path(name)
+
+    # Tables and contracts
+
+    def prepare_tables(self) -> None:
+        ledger.ensure_control(self.con)
+        for key, table in self.tables.items():
+            built_for = ledger.built_for(self.con, table)
+            if built_for is None:
+                with self._transaction():
+                    ledger.create_landing_table(self.con, table)
+            elif built_for != table.digest:
+                try:
+                    self._land_again(table)
+                except RefusedFileError as fault:
+                    self.blocked[key] = (
+                        f"the contract of {table.label} changed, but {fault}; the table was left "
+                        "as it was"
+                    )
+
+    def _land_again(self, table: TableContract) -> None:
+        """Rebuild a table whose contract changed, from the archive, in one transaction."""
+        paths = self._paths_of_contents(table)
+        to_split: set[str] = set()
+        while True:
+            try:
+                with self._transaction():
+                    self._rebuild(table, paths, to_split)
+                break
+            except _SplitContentError as fault:
+                to_split.add(fault.digest)
+        if not table.is_archived:
+            self.archive.remove_table(table)
+
+    def _paths_of_contents(self, table: TableContract) -> dict[str, Path]:
+        current = ledger.current_entries(self.con, table)
+        paths: dict[str, Path] = {}
+        for entry in current:
+            archived = self.archive.find(table, entry.digest)
+            waiting = self.home / "inbox" / table.source / entry.file_name
+            if archived is not None:
+                paths[entry.digest] = archived
+            elif waiting.is_file() and digest_of_bytes(waiting) == entry.raw_digest:
+                paths[entry.digest] = waiting
+        lost = sorted({entry.file_name for entry in current if entry.digest not in paths})
+        if lost:
+            raise RefusedFileError(
+                f"{', '.join(lost)} is neither archived nor in inbox/{table.source}/ as it "
+                "landed (files with direct identifiers are never archived): deliver it again, or "
+                "undo the change"
+            )
+        return paths
+
+    def _rebuild(
+        self, table: TableContract, paths: Mapping[str, Path], to_split: Collection[str]
+    ) -> None:
+        held = ledger.current_entries(self.con, table)
+        ledger.forget_table(self.con, table)
+        ledger.create_landing_table(self.con, table)
+        done: set[str] = set()
+        for old, path in paths.items():
+            with self.folder() as folder:
+                prepared = prepare(table, path, folder)
+                if old in to_split:
+                    prepared = split(prepared)
+                if prepared.digest not in done:
+                    try:
+                        counts = self._insert(prepared)
+                    except NeedsSplittingError as fault:
+                        raise _SplitContentError(old) from fault
+                    self._check_rate(table, counts, prepared.digest)
+                    done.add(prepared.digest)
+                # Another encoding gives another text: the names that held the old one hold it now.
+                if prepared.digest != old:
+                    if table.is_archived:
+                        self.archive.link(table, old, prepared.digest)
+                    for entry in held:
+                        if entry.digest == old:
+                            ledger.append(
+                                self.con, table, file_name=entry.file_name,
+                                digest=prepared.digest, raw_digest=entry.raw_digest,
+                                raw_size=entry.raw_size, modified_ns=entry.modified_ns,
+                                landed_at=self.clock(),
+                            )  # fmt: skip
+
+    # Files
+
+    def land_inbox(self, names: Collection[str], enabled: Sequence[str]) -> None:
+        scan = scan_inbox(self.home / "inbox", self.contracts)
+        self.problems += scan.problems
+        for file in scan.waiting:
+            if file.source in names:
+                self._note(file, "waiting", message="it is still being written")
+        idle = Counter(file.source for file in scan.ready if file.source not in enabled)
+        for source, count in sorted(idle.items()):
+            self.problems.append(
+                f"{count} file(s) wait in inbox/{source}/, but {source} is not enabled: add it to "
+                "CRM_SOURCES to land them."
+            )
+        for file in scan.ready:
+            if file.source in names:
+                try:
+                    self._land_file(file)
+                except RefusedFileError as fault:
+                    self._note(file, "refused", message=str(fault))
+
+    def _land_file(self, file: InboxFile) -> None:
+        table = self.tables[file.source, file.table]
+        if table_fault := self.blocked.get((file.source, file.table)):
+            raise RefusedFileError(table_fault)
+        if self._is_known(file, table):
+            return
+        with self.folder() as folder:
+            copy = folder / "archive" if table.is_archived else None
+            content = folder / "content"
+            content.mkdir()
+            prepared = prepare(table, file.path, content, copy)
+            if _has_changed(file):
+                self._note(file, "waiting", message="it changed while it was read")
+                return
+            newest = self._newest(table, file.path.name)
+            if newest and newest.action == "landed" and newest.digest == prepared.digest:
+                self._note(file, "unchanged", digest=prepared.digest)
+            elif prepared.digest in ledger.contents(self.con, table):
+                self._enter_copy(file, table, prepared.digest, prepared.raw_digest)
+            else:
+                if copy is not None:
+                    self.archive.keep(table, prepared.digest, copy)
+                self._enter(file, table, prepared)
+
+    def _newest(self, table: TableContract, file_name: str) -> ledger.Entry | None:
+        known = [e for e in ledger.entries(self.con, table) if e.file_name == file_name]
+        return known[-1] if known else None
+
+    def _is_known(self, file: InboxFile, table: TableContract) -> bool:
+        """Deal with a file whose very bytes landed before; it need not be parsed."""
+        known = [e for e in ledger.entries(self.con, table) if e.raw_size == file.size]
+        if not known:
+            return False
+        try:
+            raw_digest = digest_of_bytes(file.path)
+        except OSError as fault:
+            raise RefusedFileError(
+                f"it cannot be read ({fault.strerror}); check its permissions"
+            ) from fault
+        newest = self._newest(table, file.path.name)
+        same = [entry for entry in known if entry.raw_digest == raw_digest]
+        if not same or _has_changed(file):
+            return False
+        if newest is not None and newest.raw_digest == raw_digest:
+            if newest.action == "landed":
+                self._note(file, "unchanged", digest=newest.digest)
+                return True
+            if newest.modified_ns == file.modified_ns:
+                self._note(
+                    file, "retracted", digest=newest.digest,
+                    message="it was retracted; deliver it again (or touch it) to land it again",
+                )  # fmt: skip
+                return True
+        stored = ledger.contents(self.con, table)
+        digest = same[-1].digest
+        if digest not in stored:
+            return False
+        self._enter_copy(file, table, digest, raw_digest)
+        return True
+
+    def _enter_copy(
+        self, file: InboxFile, table: TableContract, digest: str, raw_digest: str
+    ) -> None:
+        """Record a file whose content is stored already."""
+        with self._transaction():
+            number = self._append(file, table, digest, raw_digest)
+            ledger.forget_superseded(self.con, table)
+        content = ledger.contents(self.con, table)[digest]
+        self._note(
+            file, "copy", digest=digest, landing_number=number, rows_read=content.rows_read,
+            rows_accepted=content.rows_accepted, rows_quarantined=content.rows_quarantined,
+            message="its content had landed under another name",
+        )  # fmt: skip
+
+    def _enter(self, file: InboxFile, table: TableContract, prepared: Prepared) -> None:
+        if must_split(prepared):
+            prepared = split(prepared)
+        try:
+            number, counts = self._write(file, table, prepared)
+        except NeedsSplittingError:
+            prepared = split(prepared)
+            number, counts = self._write(file, table, prepared)
+        notes = list(prepared.notes)
+        if counts.blank_lines:
+            notes.append(f"{counts.blank_lines} blank lines, which are no rows")
+        span = ledger.table_span(self.con, table, self.time_zone, prepared.digest)
+        first, last = span or (None, None)
+        self._note(
+            file, "landed", digest=prepared.digest, landing_number=number, rows_read=counts.read,
+            rows_accepted=counts.accepted, rows_quarantined=counts.quarantined,
+            first_event_on=first, last_event_on=last, message="; ".join(notes),
+        )  # fmt: skip
+
+    def _write(
+        self, file: InboxFile, table: TableContract, prepared: Prepared
+    ) -> tuple[int, Counts]:
+        with self._transaction():
+            counts = self._insert(prepared)
+            self._check_rate(table, counts, prepared.digest)
+            number = self._append(file, table, prepared.digest, prepared.raw_digest)
+            ledger.forget_superseded(self.con, table)
+        return number, counts
+
+    def _insert(self, prepared: Prepared) -> Counts:
+        table = prepared.contract
+        self.con.execute(f"set TimeZone = '{table.time_zone}'")
+        counts = insert_content(self.con, prepared)
+        content = ledger.Content(
+            source=table.source,
+            table_name=table.name,
+            digest=prepared.digest,
+            contract_digest=table.digest,
+            encoding=prepared.text.encoding if prepared.text else None,
+            rows_read=counts.read,
+            rows_accepted=counts.accepted,
+            rows_quarantined=counts.quarantined,
+            blank_lines=counts.blank_lines,
+            notes="; ".join(prepared.notes),
+        )
+        ledger.add_content(self.con, content)
+        return counts
+
+    def _append(self, file: InboxFile, table: TableContract, digest: str, raw_digest: str) -> int:
+        return ledger.append(
+            self.con, table, file_name=file.path.name, digest=digest, raw_digest=raw_digest,
+            raw_size=file.size, modified_ns=file.modified_ns, landed_at=self.clock(),
+        )  # fmt: skip
+
+    def _check_rate(self, table: TableContract, counts: Counts, digest: str) -> None:
+        """Refuse a content of which too little is good; it would replace what was good."""
+        limit = table.max_quarantine_rate
+        is_too_bad = counts.read > 0 and counts.accepted == 0
+        if limit is not None:
+            is_too_bad |= counts.quarantined > limit * counts.read
+        if not is_too_bad:
+            return
+        faults = self.con.execute(
+            "select reason, column_name, count(*), min(line_number) from control.quarantine "
+            "where source = ? and table_name = ? and digest = ? "
+            "group by all order by 3 desc, 4 limit 3",
+            [table.source, table.name, digest],
+        ).fetchall()
+        reasons = "; ".join(
+            f"{reason}{f' in {column}' if column else ''}: {count:,}, first in line {line}"
+            for reason, column, count, line in faults
+        )
+        allowed = "at least one good row" if limit is None else f"at most {limit:.1%}"
+        raise RefusedFileError(
+            f"{counts.quarantined:,} of {counts.read:,} rows do not fit ({reasons}); allowed is "
+            f"{allowed}. Mend the file, or {table.declared_in}; `crm source check` lists the lines"
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.con.begin()
+        try:
+            yield
+        except BaseException:
+            self.con.rollback()
+            raise
+        self.con.commit()
+
+    def _note(self, file: InboxFile, outcome: str, **details: object) -> None:
+        self.files.append(
+            FileOutcome(file.source, file.table, file.path.name, outcome, **details)  # type: ignore[arg-type]
+        )
+
+    # Views and the report
+
+    def create_views(self) -> None:
+        with self._transaction():
+            for key, table in self.tables.items():
+                if key not in self.blocked:
+                    ledger.create_raw_view(self.con, table)
+
+    def report(self) -> LandingReport:
+        outcomes: dict[tuple[str, str], list[FileOutcome]] = defaultdict(list)
+        for file in self.files:
+            outcomes[file.source, file.table].append(file)
+        tables = {
+            table.identifier: self._table_outcome(table, outcomes[key])
+            for key, table in self.tables.items()
+        }
+        problems = [f"{message}." for message in self.blocked.values()]
+        return LandingReport(tuple(self.files), tables, (*problems, *self.problems))
+
+    def _table_outcome(self, table: TableContract, files: list[FileOutcome]) -> TableOutcome:
+        contents = ledger.contents(self.con, table).values()
+        read, accepted, quarantined = (
+            sum(getattr(content, name) for content in contents)
+            for name in ("rows_read", "rows_accepted", "rows_quarantined")
+        )
+        stored = self.con.execute(
+            f"select count(*) from landing.{identifier(table.identifier)}"
+        ).fetchone()
+        rows = int(stored[0]) if stored else 0
+        faults = [str(file) for file in files if file.outcome == "refused"]
+        if blocked := self.blocked.get((table.source, table.name)):
+            faults.append(blocked)
+        if rows != accepted:
+            faults.append(
+                f"{table.label} stores {rows:,} rows where {accepted:,} were accepted; restore a "
+                "backup, or delete the warehouse and land the files again"
+            )
+        account = f"{read:,} rows read = {accepted:,} accepted + {quarantined:,} quarantined"
+        return TableOutcome(
+            source=table.source,
+            table=table.name,
+            is_ok=not faults,
+            message="; ".join(faults) or account,
+            rows_current=rows,
+            rows_read=read,
+            rows_accepted=accepted,
+            rows_quarantined=quarantined,
+            files_landed=sum(file.outcome in ("landed", "copy") for file in files),
+            files_refused=sum(file.outcome == "refused" for file in files),
+        )
+
+
+class _SplitContentError(Exception):
+    """A content that is landed again has to be cut into records."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(digest)
+        self.digest = digest
+
+
+def _has_changed(file: InboxFile) -> bool:
+    try:
+        status = os.stat(file.path)
+    except OSError:
+        return True
+    return (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns)

@@ -1,0 +1,421 @@
+"""The contracts of the raw data, read out of dbt's manifest and checked.
+
+Belongs here: what a sources file may say, and the message when it says something else. What is
+done with a contract (reading files, writing tables) belongs in the modules beside this one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from crm_pipeline.errors import UserError
+
+PARSER_VERSION = 1
+"""Raise it when the same file and contract land differently: contents are then landed again."""
+
+FORMATS = ("csv", "parquet", "jsonl")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED = frozenset({"_digest", "_file", "_line"})
+_TYPES = re.compile(
+    r"(varchar|text|string|bigint|integer|int|double|float|boolean|bool|date|timestamp"
+    r"|(?:decimal|numeric)\(\s*(\d+)\s*,\s*(\d+)\s*\))"
+)
+_SYNONYMS = {
+    "text": "varchar",
+    "string": "varchar",
+    "int": "integer",
+    "float": "double",
+    "bool": "boolean",
+}
+_TABLE_SETTINGS = frozenset(
+    {
+        "files", "format", "delimiter", "quote", "encoding", "fallback_encoding", "header",
+        "null_tokens", "date_format", "timestamp_format", "key", "version", "event_time",
+        "expected_every_days", "max_quarantine_rate", "control_total",
+    }
+)  # fmt: skip
+_SOURCE_SETTINGS = frozenset({"namespace", "time_zone", "currency", "as_of"})
+_COLUMN_SETTINGS = frozenset({"header", "required", "pii", "minimum", "maximum", "unit"})
+_EVENT_RANGE = ("1900-01-01", "2199-12-31 23:59:59.999999")
+_CALENDAR_RANGE = ("0001-01-01", "9999-12-31 23:59:59.999999")
+
+
+@dataclass(frozen=True)
+class ColumnContract:
+    """One column of a table: its type, and what a value must satisfy."""
+
+    name: str
+    data_type: str
+    header: str
+    required: bool
+    pii: str | None
+    minimum: str | None
+    maximum: str | None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether values reach the warehouse; direct identifiers do not."""
+        return self.pii != "direct"
+
+    @property
+    def is_temporal(self) -> bool:
+        """Whether the column is a date or a timestamp."""
+        return self.data_type in ("date", "timestamp")
+
+
+@dataclass(frozen=True)
+class TableContract:
+    """One table of a source: which files feed it and how they are read."""
+
+    source: str
+    name: str
+    identifier: str
+    declared_in: str
+    time_zone: str
+    files: tuple[str, ...]
+    format: str
+    delimiter: str | None
+    quote: str | None
+    encoding: str
+    fallback_encoding: str
+    header: bool
+    null_tokens: tuple[str, ...]
+    date_formats: tuple[str, ...]
+    timestamp_formats: tuple[str, ...]
+    key: tuple[str, ...]
+    version: str | None
+    event_time: str | None
+    expected_every_days: float | None
+    max_quarantine_rate: float | None
+    control_total: str | None
+    columns: tuple[ColumnContract, ...]
+
+    @property
+    def label(self) -> str:
+        """``source.table``, as messages name it."""
+        return f"{self.source}.{self.name}"
+
+    @property
+    def stored_columns(self) -> tuple[ColumnContract, ...]:
+        """The columns that the warehouse holds, in the declared order."""
+        return tuple(column for column in self.columns if column.is_stored)
+
+    @property
+    def has_personal_columns(self) -> bool:
+        """Whether a whole line may name a person: then no line is ever kept as text."""
+        return any(column.pii for column in self.columns)
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether the file itself may be kept."""
+        return all(column.is_stored for column in self.columns)
+
+    def column(self, name: str) -> ColumnContract:
+        """Return the column called ``name``."""
+        return next(column for column in self.columns if column.name == name)
+
+    @property
+    def digest(self) -> str:
+        """A digest of everything that decides what a file's bytes become.
+
+        Two contracts with the same digest land the same file as the same rows; patterns,
+        descriptions, freshness and the tolerated share of bad lines are not part of it.
+        """
+        columns = [
+            [c.name, c.data_type, c.header, c.required, c.pii, c.minimum, c.maximum]
+            for c in self.columns
+        ]
+        parts = [
+            PARSER_VERSION, self.time_zone, self.format, self.delimiter, self.quote, self.encoding,
+            self.fallback_encoding, self.header, self.null_tokens, self.date_formats,
+            self.timestamp_formats, columns,
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class SourceContract:
+    """One source: its tables, and what they share."""
+
+    name: str
+    namespace: str
+    time_zone: str
+    currency: str | None
+    as_of: date | None
+    tables: tuple[TableContract, ...]
+
+
+def sources_from_manifest(manifest: Mapping[str, Any]) -> dict[str, SourceContract]:
+    """Return the contract of every raw source, by its name.
+
+    Args:
+        manifest: dbt's ``manifest.json``, parsed. Sources whose schema is not ``raw`` are
+            somebody else's tables and are skipped.
+
+    Raises:
+        UserError: A contract says something that landing cannot follow.
+    """
+    nodes: dict[str, list[Mapping[str, Any]]] = {}
+    for node in manifest.get("sources", {}).values():
+        if node["schema"] == "raw":
+            nodes.setdefault(node["source_name"], []).append(node)
+    return {
+        name: _source(name, sorted(nodes[name], key=lambda node: str(node["name"])))
+        for name in sorted(nodes)
+    }
+
+
+class _Reader:
+    """Takes settings out of one ``meta`` mapping and complains about the rest."""
+
+    def __init__(self, where: str, meta: Mapping[str, Any], known: frozenset[str]) -> None:
+        self.where = where
+        self.meta = meta
+        if unknown := sorted(set(meta) - known - {"dagster"}):
+            raise self.error(
+                f"unknown setting {', '.join(unknown)}", f"known are {', '.join(sorted(known))}"
+            )
+
+    def error(self, fault: str, remedy: str) -> UserError:
+        return UserError(f"{self.where}: {fault}; {remedy}.")
+
+    def text(self, name: str, default: str | None = None) -> str | None:
+        value = self.meta.get(name, default)
+        if value is not None and not isinstance(value, str):
+            raise self.error(f"{name} is {value!r}", "write a text in quotes")
+        return value
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.meta.get(name, default)
+        if not isinstance(value, bool):
+            raise self.error(f"{name} is {value!r}", "write true or false")
+        return value
+
+    def texts(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        value = self.meta.get(name)
+        if value is None:
+            return default
+        values = [value] if isinstance(value, str) else value
+        if not isinstance(values, list) or not all(isinstance(item, str) for item in values):
+            raise self.error(f"{name} is {value!r}", "write a text or a list of texts in quotes")
+        return tuple(values)
+
+    def number(self, name: str, low: float, high: float) -> float | None:
+        value = self.meta.get(name)
+        if value is None:
+            return None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not low <= value <= high:
+            raise self.error(f"{name} is {value!r}", f"write a number from {low:g} to {high:g}")
+        return float(value)
+
+
+def _source(name: str, nodes: list[Mapping[str, Any]]) -> SourceContract:
+    meta = nodes[0].get("source_meta") or {}
+    reader = _Reader(
+        f"source {name} ({nodes[0]['original_file_path']})",
+        {key: meta[key] for key in meta if key in _SOURCE_SETTINGS or key not in _TABLE_SETTINGS},
+        _SOURCE_SETTINGS,
+    )
+    if not _NAME.fullmatch(name):
+        raise reader.error(f"the name {name!r}", "use letters, digits and _")
+    time_zone = reader.text("time_zone") or "UTC"
+    try:
+        ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError) as fault:
+        raise reader.error(
+            f"time_zone {time_zone!r} is unknown", "use a name such as Europe/London"
+        ) from fault
+    as_of = meta.get("as_of")
+    if as_of is not None:
+        try:
+            as_of = date.fromisoformat(str(as_of)[:10])
+        except ValueError as fault:
+            raise reader.error(f"as_of is {as_of!r}", "write a date as YYYY-MM-DD") from fault
+    return SourceContract(
+        name=name,
+        namespace=reader.text("namespace") or name,
+        time_zone=time_zone,
+        currency=reader.text("currency"),
+        as_of=as_of,
+        tables=tuple(_table(node, time_zone) for node in nodes),
+    )
+
+
+def _table(node: Mapping[str, Any], time_zone: str) -> TableContract:
+    source, name = str(node["source_name"]), str(node["name"])
+    meta = (node.get("config") or {}).get("meta") or node.get("meta") or {}
+    reader = _Reader(
+        f"source table {source}.{name} ({node['original_file_path']})",
+        meta,
+        _TABLE_SETTINGS | _SOURCE_SETTINGS,
+    )
+    identifier = str(node.get("identifier") or name)
+    if not _NAME.fullmatch(name):
+        raise reader.error(f"the name {name!r}", "use letters, digits and _")
+    if identifier != f"{source}__{name}":
+        raise reader.error(f"identifier is {identifier!r}", f"write {source}__{name}")
+    file_format = reader.text("format", "csv")
+    if file_format not in FORMATS:
+        raise reader.error(f"format is {file_format!r}", f"use one of {', '.join(FORMATS)}")
+    files = reader.texts("files")
+    if not files:
+        raise reader.error("files is missing", 'write patterns such as ["orders*.csv"]')
+    key = reader.texts("key")
+    version, event_time = reader.text("version"), reader.text("event_time")
+    columns = _columns(reader, node, key, event_time)
+    named = [("key", part) for part in key]
+    named += [("version", version)] if version else []
+    named += [("event_time", event_time)] if event_time else []
+    for setting, column_name in named:
+        column = next((item for item in columns if item.name == column_name), None)
+        if column is None:
+            raise reader.error(f"{setting} names no column: {column_name}", "name a declared one")
+        if not column.is_stored:
+            raise reader.error(
+                f"{setting} {column_name} is personal (pii: direct) and never stored",
+                "name another column",
+            )
+        if setting == "event_time" and not column.is_temporal:
+            raise reader.error(
+                f"event_time {column_name} is {column.data_type}", "make it a date or a timestamp"
+            )
+    encoding = _encoding(reader, "encoding", "utf-8", also=("auto",))
+    return TableContract(
+        source=source,
+        name=name,
+        identifier=identifier,
+        declared_in=str(node["original_file_path"]),
+        time_zone=time_zone,
+        files=files,
+        format=file_format,
+        delimiter=_delimiter(reader),
+        quote=_quote(reader),
+        encoding=encoding,
+        fallback_encoding=_encoding(reader, "fallback_encoding", "cp1252"),
+        header=reader.flag("header", True),
+        null_tokens=reader.texts("null_tokens", ("",) if file_format == "csv" else ()),
+        date_formats=reader.texts("date_format"),
+        timestamp_formats=reader.texts("timestamp_format"),
+        key=key,
+        version=version,
+        event_time=event_time,
+        expected_every_days=reader.number("expected_every_days", 0, 36500),
+        max_quarantine_rate=reader.number("max_quarantine_rate", 0, 1),
+        control_total=reader.text("control_total"),
+        columns=columns,
+    )
+
+
+def _delimiter(reader: _Reader) -> str | None:
+    delimiter = reader.text("delimiter", ",")
+    if delimiter is None or delimiter == "whitespace":
+        return delimiter
+    if delimiter == "auto" or not 1 <= len(delimiter.encode()) <= 4:
+        raise reader.error(
+            f"delimiter is {delimiter!r}", "write the character itself, whitespace, or null"
+        )
+    if set(delimiter) & set('\r\n"'):
+        raise reader.error(f"delimiter is {delimiter!r}", "it cannot be a quote or a line end")
+    return delimiter
+
+
+def _quote(reader: _Reader) -> str | None:
+    quote = reader.text("quote", '"')
+    if quote is not None and (len(quote.encode()) != 1 or quote in "\r\n "):
+        raise reader.error(f"quote is {quote!r}", "write one character, or null")
+    if quote is not None and quote == reader.meta.get("delimiter", ","):
+        raise reader.error(f"quote is {quote!r}", "it cannot be the delimiter as well")
+    return quote
+
+
+def _encoding(reader: _Reader, name: str, default: str, also: tuple[str, ...] = ()) -> str:
+    encoding = reader.text(name, default) or default
+    if encoding in also:
+        return encoding
+    try:
+        return codecs.lookup(encoding).name
+    except LookupError as fault:
+        raise reader.error(
+            f"{name} {encoding!r} is unknown", "use utf-8, utf-16, latin-1 or cp1252"
+        ) from fault
+
+
+def _columns(
+    reader: _Reader, node: Mapping[str, Any], key: tuple[str, ...], event_time: str | None
+) -> tuple[ColumnContract, ...]:
+    columns = tuple(
+        _column(reader.where, column, str(column["name"]) in key, column["name"] == event_time)
+        for column in node["columns"].values()
+    )
+    if not any(column.is_stored for column in columns):
+        raise reader.error("it declares no column to store", "list its columns with data_type")
+    folded = [column.name.lower() for column in columns]
+    if twice := sorted({name for name in folded if folded.count(name) > 1}):
+        raise reader.error(f"column {', '.join(twice)} is declared twice", "declare it once")
+    return columns
+
+
+def _column(
+    where: str, node: Mapping[str, Any], is_key: bool, is_event_time: bool
+) -> ColumnContract:
+    name = str(node["name"])
+    meta = (node.get("config") or {}).get("meta") or node.get("meta") or {}
+    reader = _Reader(f"{where}, column {name}", meta, _COLUMN_SETTINGS)
+    if not _NAME.fullmatch(name) or name.lower() in _RESERVED:
+        raise reader.error(
+            f"the name {name!r}", "use letters, digits and _, and none of _digest, _file, _line"
+        )
+    declared = str(node.get("data_type") or "").strip().lower()
+    match = _TYPES.fullmatch(declared)
+    if not match:
+        raise reader.error(
+            f"data_type is {declared or 'missing'!r}",
+            "use varchar, bigint, integer, decimal(p,s), double, boolean, date or timestamp",
+        )
+    data_type = _SYNONYMS.get(declared, declared)
+    if match.group(2):
+        precision, scale = int(match.group(2)), int(match.group(3))
+        if not 1 <= precision <= 38 or scale > precision:
+            raise reader.error(f"data_type is {declared}", "a decimal has at most 38 digits")
+        data_type = f"decimal({precision},{scale})"
+    low, high = (_bound(reader, data_type, bound) for bound in ("minimum", "maximum"))
+    if data_type in ("date", "timestamp"):
+        default_low, default_high = _EVENT_RANGE if is_event_time else _CALENDAR_RANGE
+        low, high = low or default_low, high or default_high
+    pii = reader.text("pii")
+    return ColumnContract(
+        name=name,
+        data_type=data_type,
+        header=(reader.text("header") or name).strip(),
+        required=reader.flag("required", False) or is_key,
+        pii=pii if pii not in (None, "", "none") else None,
+        minimum=low,
+        maximum=high,
+    )
+
+
+def _bound(reader: _Reader, data_type: str, name: str) -> str | None:
+    value = reader.meta.get(name)
+    if value is None:
+        return None
+    if data_type in ("date", "timestamp"):
+        try:
+            date.fromisoformat(str(value)[:10])
+        except ValueError as fault:
+            raise reader.error(
+                f"{name} is {value!r}", "write a date as YYYY-MM-DD, in quotes"
+            ) from fault
+        return str(value)
+    if data_type in ("varchar", "boolean"):
+        raise reader.error(f"{name} on a {data_type}", "only numbers and dates have a range")
+    number = reader.number(name, float("-inf"), float("inf"))
+    return None if number is None else str(value)
