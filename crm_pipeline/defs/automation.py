@@ -1,15 +1,14 @@
 """Every job, schedule and sensor, on one page."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
+import hashlib
+import json
 
 import dagster as dg
 
 from crm_pipeline.alerts import send_alert
+from crm_pipeline.defs.landing.assets import CONTRACTS
 from crm_pipeline.defs.landing.inbox import scan_inbox
-from crm_pipeline.defs.landing.sources import sources_from_manifest
-from crm_pipeline.resources.dbt import ensure_manifest
+from crm_pipeline.defs.landing.pending import pending_files
 from crm_pipeline.settings import load_settings
 
 _TRAINING = dg.AssetSelection.key_prefixes(["models"])
@@ -48,18 +47,25 @@ weekly_training = dg.ScheduleDefinition(
 
 
 @dg.sensor(job=refresh, minimum_interval_seconds=60)
-def files_arrived(
-    context: dg.SensorEvaluationContext,
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Request one refresh when the inbox holds files in a state that was not asked for yet.
+def files_arrived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Request one refresh when complete files wait that have not landed as they are.
 
-    The run key is made of name, content digest and landing number, so that a file that returns
-    to an older content runs again, although Dagster drops a repeated key for ever.
+    The run key is made of each file's name, digest and landing number: Dagster drops a repeated
+    key for ever, and a file that returns to an older content must run again.
     """
     settings = load_settings()
-    contracts = sources_from_manifest(ensure_manifest())
-    scan = scan_inbox(settings.inbox, contracts, only=set(settings.sources))
-    yield from ()
+    scan = scan_inbox(settings.inbox, CONTRACTS, only=settings.sources)
+    seen: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
+    waiting = pending_files(scan.ready, settings.home, seen)
+    cursor = json.dumps(seen)
+    if not waiting:
+        return dg.SensorResult(
+            skip_reason="no complete file in the inbox that has not landed", cursor=cursor
+        )
+    key = ",".join(file.run_key for file in waiting)
+    if len(waiting) > 1:
+        key = f"{len(waiting)} files:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key)], cursor=cursor)
 
 
 @dg.run_failure_sensor(monitor_all_code_locations=True, minimum_interval_seconds=30)

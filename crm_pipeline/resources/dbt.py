@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -20,9 +22,11 @@ from packaging import version
 
 from crm_pipeline.dbt_command import PREPARED, PROJECT
 from crm_pipeline.errors import UserError
+from crm_pipeline.resources.lineage import Lineage, column_lineage
 
 MANIFEST = PROJECT / "target" / "manifest.json"
 _DIGEST = PROJECT / "target" / "project.sha256"
+_LINEAGE = PROJECT / "target" / "column_lineage.json"
 _PARTS = ("models", "macros", "seeds", "tests")
 
 
@@ -40,13 +44,13 @@ def project_digest() -> str:
     return digest.hexdigest()
 
 
-def _invoke(arguments: Sequence[str]) -> None:
+def _invoke(arguments: Sequence[str], target: Path = PROJECT / "target") -> None:
     from dbt.cli.main import dbtRunner
 
     os.environ.setdefault("CRM_WAREHOUSE", ":memory:")
     os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
     places = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
-    places += ["--target-path", str(PROJECT / "target"), "--log-path", str(PROJECT / "target")]
+    places += ["--target-path", str(target), "--log-path", str(target)]
     result = dbtRunner().invoke([*arguments, *places, "--quiet"])
     if not result.success:
         raise UserError(f"dbt {arguments[0]} failed: {result.exception or 'see the lines above'}")
@@ -65,6 +69,33 @@ def ensure_manifest() -> dict[str, Any]:
         _DIGEST.write_text(digest)
     manifest: dict[str, Any] = json.loads(MANIFEST.read_bytes())
     return manifest
+
+
+def prepare_lineage(manifest: dict[str, Any]) -> None:
+    """Compile every model with all sources enabled, and keep which column comes from which."""
+    if _LINEAGE.is_file() and json.loads(_LINEAGE.read_bytes())["digest"] == _DIGEST.read_text():
+        return
+    sources = {n["source_name"] for n in manifest["sources"].values() if n["schema"] == "raw"}
+    os.environ["CRM_SOURCES"] = ",".join(sorted(sources))
+    with tempfile.TemporaryDirectory() as folder:
+        _invoke(["compile", "--no-introspect"], Path(folder))
+        compiled = json.loads((Path(folder) / "manifest.json").read_bytes())
+    seeds = {}
+    for unique_id, node in compiled["nodes"].items():
+        if node["resource_type"] == "seed":
+            with (PROJECT / node["original_file_path"]).open(encoding="utf-8", newline="") as file:
+                seeds[unique_id] = next(csv.reader(file))
+    lineage = column_lineage(compiled, seeds)
+    _LINEAGE.write_text(json.dumps({"digest": _DIGEST.read_text(), "lineage": lineage}))
+
+
+def prepared_lineage() -> Lineage:
+    """Return the prepared column lineage; empty where the project changed since set-up."""
+    if not _LINEAGE.is_file():
+        return {}
+    prepared = json.loads(_LINEAGE.read_bytes())
+    lineage: Lineage = prepared["lineage"] if prepared["digest"] == _DIGEST.read_text() else {}
+    return lineage
 
 
 class PreparedDbt(DbtCliResource):
@@ -95,7 +126,7 @@ def dbt_project() -> DbtProject:
 
 
 if __name__ == "__main__":
-    ensure_manifest()
+    prepare_lineage(ensure_manifest())
     if sys.argv[1:] == ["docs"]:
         _invoke(["docs", "generate", "--empty-catalog"])
         print("dbt documentation: dbt_project/target/index.html")

@@ -1,7 +1,5 @@
 """Raw tables as assets: whatever waits in the inbox lands, typed by its source's contract."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -9,6 +7,7 @@ import dagster as dg
 
 from crm_pipeline.defs.landing.ledger import event_span
 from crm_pipeline.defs.landing.loader import land
+from crm_pipeline.defs.landing.pending import write_index
 from crm_pipeline.defs.landing.settings_table import write_run_settings
 from crm_pipeline.defs.landing.sources import TableContract, sources_from_manifest
 from crm_pipeline.errors import UserError
@@ -44,27 +43,32 @@ def _schema(table: TableContract) -> dg.TableSchema:
     )
 
 
-_SPECS = [
-    dg.AssetSpec(
-        _key(table),
-        group_name="landing",
-        owners=OWNERS,
-        kinds={"duckdb", table.format},
-        description=_DESCRIBED[table.identifier]["description"],
-        skippable=True,
-        metadata={"dagster/column_schema": _schema(table)},
-    )
-    for table in _TABLES
-]
-_CHECKS = [
-    dg.AssetCheckSpec(
-        CHECK,
-        asset=_key(table),
-        blocking=True,
-        description="Every file landed; records read = accepted + quarantined = stored.",
-    )
-    for table in _TABLES
-]
+def _specs() -> list[dg.AssetSpec]:
+    # a list at module level would be loaded a second time, as assets of its own
+    return [
+        dg.AssetSpec(
+            _key(table),
+            group_name="landing",
+            owners=OWNERS,
+            kinds={"duckdb", table.format},
+            description=_DESCRIBED[table.identifier]["description"],
+            skippable=True,
+            metadata={"dagster/column_schema": _schema(table)},
+        )
+        for table in _TABLES
+    ]
+
+
+def _check_specs() -> list[dg.AssetCheckSpec]:
+    return [
+        dg.AssetCheckSpec(
+            CHECK,
+            asset=_key(table),
+            blocking=True,
+            description="Every file landed; records read = accepted + quarantined = stored.",
+        )
+        for table in _TABLES
+    ]
 
 
 class LandingConfig(dg.Config):
@@ -88,8 +92,8 @@ def check_sources(settings: Settings, named: list[str]) -> None:
 
 
 @dg.multi_asset(
-    specs=_SPECS,
-    check_specs=_CHECKS,
+    specs=_specs(),
+    check_specs=_check_specs(),
     can_subset=True,
     pool=WRITER_POOL,
     retry_policy=dg.RetryPolicy(max_retries=1, delay=2),
@@ -113,6 +117,7 @@ def land_files(
                 time_zone=settings.time_zone,
                 clock=lambda: datetime.now(UTC).replace(tzinfo=None),
             )
+            write_index(db, settings.home)
     for line in report.messages:
         context.log.info(line)
     for table in _TABLES:
@@ -151,7 +156,7 @@ class AsOfConfig(dg.Config):
 
 @dg.asset(
     key=RUN_SETTINGS,
-    deps=[spec.key for spec in _SPECS],
+    deps=[_key(table) for table in _TABLES],
     group_name="landing",
     owners=OWNERS,
     kinds={"duckdb"},

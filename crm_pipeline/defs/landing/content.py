@@ -47,11 +47,10 @@ def insert_content(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> Counts
     contract = prepared.contract
     try:
         total = _record_count(con, prepared)
-        source = _source_sql(prepared)
-        accepted = _count(con.execute(_accept_sql(prepared, source)).fetchone())
+        accepted = _count(con.execute(_accept_sql(prepared)).fetchone())
         quarantined = 0
         if accepted != total:
-            con.execute(_faults_sql(prepared, source))
+            con.execute(_faults_sql(prepared))
             quarantined = _quarantined_lines(con, prepared)
         if accepted + quarantined != total:
             raise NeedsSplittingError
@@ -86,19 +85,25 @@ def _record_count(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> int:
     return prepared.text.line_count - prepared.header_lines
 
 
-def _source_sql(prepared: Prepared) -> str:
-    """Return SQL for the records: ``_line``, ``_is_object`` and ``v0, v1, ...`` (raw values)."""
+def _typed_sql(prepared: Prepared) -> str:
+    """Return SQL for the records: ``_line``, ``_is_object``, raw ``v0, v1, ...``, typed ``t0, ...``."""
     contract = prepared.contract
+    columns = range(len(contract.columns))
+    typed = ", ".join(
+        f"{_cast(prepared, index, column)} as t{index}"
+        for index, column in enumerate(contract.columns)
+    )
     if prepared.parquet is not None:
-        values = [_field(prepared, index) for index in range(len(contract.columns))]
+        values = ", ".join(_field(prepared, index) for index in columns)
         return (
-            f"select file_row_number + 1 as _line, true as _is_object, {', '.join(values)} "
-            f"from read_parquet({path_literal(prepared.parquet)}, file_row_number = true)"
+            f"select *, {typed} from (select file_row_number + 1 as _line, true as _is_object, "
+            f"{values} from read_parquet({path_literal(prepared.parquet)}, "
+            "file_row_number = true))"
         )
     if prepared.split is not None:
-        return _split_source_sql(prepared, prepared.split)
+        return f"select *, {typed} from ({_split_source_sql(prepared, prepared.split)})"
     assert prepared.text is not None
-    raw = ", ".join(_raw_text(prepared, index) for index in range(len(contract.columns)))
+    raw = ", ".join(_raw_text(prepared, index) for index in columns)
     scans = []
     for part in prepared.text.parts:
         skipped = prepared.header_lines if part.first_line == 1 else 0
@@ -111,12 +116,15 @@ def _source_sql(prepared: Prepared) -> str:
             skip=skipped,
         )
         # DuckDB runs a scan below row_number() in file order in one thread, and the parts side by
-        # side; the sum of rows and lines is compared afterwards.
+        # side; rows and lines are compared afterwards. It stands above the casts on purpose: a
+        # filter is not pushed below it, so each value is cast once and not once per test.
         scans.append(
-            f"select {part.first_line + skipped - 1} + row_number() over () as _line, "
-            f"true as _is_object, {raw} from {scan}"
+            f"select {part.first_line + skipped - 1} + row_number() over () as _line, * "
+            f"from (select *, {typed} from (select true as _is_object, {raw} from {scan}))"
         )
-    return " union all ".join(scans) or f"select 0 as _line, true as _is_object, {raw} where false"
+    if not scans:
+        return f"select *, {typed} from (select 0 as _line, true as _is_object, {raw}) where false"
+    return " union all ".join(scans)
 
 
 def _split_source_sql(prepared: Prepared, split: Split) -> str:
@@ -194,15 +202,6 @@ def _read_csv_sql(
     )
 
 
-def _typed_sql(prepared: Prepared, source: str) -> str:
-    """Return SQL that adds ``t0, t1, ...`` to the records: the values in their declared types."""
-    typed = ", ".join(
-        f"{_cast(prepared, index, column)} as t{index}"
-        for index, column in enumerate(prepared.contract.columns)
-    )
-    return f"select *, {typed} from ({source})"
-
-
 def _cast(prepared: Prepared, index: int, column: ColumnContract) -> str:
     position = prepared.positions[index]
     if prepared.native_types and position is not None:
@@ -219,7 +218,7 @@ def _fits_sql(contract: TableContract) -> str:
     return " and ".join(["_is_object", *(test for test in tests if test != "true")])
 
 
-def _accept_sql(prepared: Prepared, source: str) -> str:
+def _accept_sql(prepared: Prepared) -> str:
     contract = prepared.contract
     stored = [index for index, column in enumerate(contract.columns) if column.is_stored]
     names = ", ".join(identifier(contract.columns[index].name) for index in stored)
@@ -227,11 +226,11 @@ def _accept_sql(prepared: Prepared, source: str) -> str:
     return (
         f"insert into landing.{identifier(contract.identifier)} ({names}, _digest, _line) "
         f"select {values}, {literal(prepared.digest)}, _line "
-        f"from ({_typed_sql(prepared, source)}) where {_fits_sql(contract)}"
+        f"from ({_typed_sql(prepared)}) where {_fits_sql(contract)}"
     )
 
 
-def _faults_sql(prepared: Prepared, source: str) -> str:
+def _faults_sql(prepared: Prepared) -> str:
     contract = prepared.contract
     faults = ["struct_pack(position := 0, column_name := cast(null as varchar), reason := case "
               "when not _is_object then 'bad_json' end, raw := cast(null as varchar))"]  # fmt: skip
@@ -250,7 +249,7 @@ def _faults_sql(prepared: Prepared, source: str) -> str:
         f"select {literal(contract.source)}, {literal(contract.name)}, "
         f"{literal(prepared.digest)}, _line, fault.position, fault.column_name, fault.reason, "
         f"fault.raw from (select _line, unnest([{', '.join(faults)}]) as fault "
-        f"from ({_typed_sql(prepared, source)}) where not ({_fits_sql(contract)})) "
+        f"from ({_typed_sql(prepared)}) where not ({_fits_sql(contract)})) "
         "where fault.reason is not null"
     )
 

@@ -1,7 +1,5 @@
 """Three assets a model: trained and evaluated, gated, scored."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

@@ -129,7 +129,7 @@ def _clv_frames(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> Frames
 
 
 def _train_clv(frames: Frames, settings: RunSettings, champion: Any) -> TrainingResult:
-    from ml.clv.train import train_clv
+    from ml.clv.training import train_clv
 
     return train_clv(
         frames["now"],
@@ -156,7 +156,7 @@ def _score_clv(estimator: Any, frames: Frames, settings: RunSettings) -> Scored:
 
 
 def _clv_types() -> Sequence[str]:
-    from ml.clv.model import TRUSTED_TYPES
+    from ml.clv.value import TRUSTED_TYPES
 
     return TRUSTED_TYPES
 
@@ -211,7 +211,7 @@ def _churn_frames(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> Fram
 
 
 def _train_churn(frames: Frames, settings: RunSettings, champion: Any) -> TrainingResult:
-    from ml.churn.train import train_churn
+    from ml.churn.training import train_churn
 
     return train_churn(
         frames["features"],
@@ -238,9 +238,9 @@ def _score_churn(estimator: Any, frames: Frames, settings: RunSettings) -> Score
 
 
 def _churn_types() -> Sequence[str]:
-    from ml.churn.model import TRUSTED_TYPES
+    from ml.churn.model import SKOPS_TRUSTED_TYPES
 
-    return TRUSTED_TYPES
+    return SKOPS_TRUSTED_TYPES
 
 
 CHURN = ModelSpec(

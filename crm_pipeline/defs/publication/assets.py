@@ -1,7 +1,5 @@
 """The publication: one DuckDB file and its Parquet, written aside and swapped in whole."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,7 +62,7 @@ def write_publication(
         writing.export_parquet(con, table, folder / "parquet")
     evaluations = con.execute("select * from w.control.model_evaluations order by all").df()
     con.execute("use w")
-    landed, quarantined = landed_files(con), quarantine_summary(con)
+    landed, quarantined = landed_files(con).df(), quarantine_summary(con).df()
     as_of = con.execute("select as_of from control.run_settings").fetchone()
     champions, digest = champion_versions(con), writing.input_digest(con)
     con.execute("use p")

@@ -81,6 +81,7 @@ def published_tables(manifest: Mapping[str, Any]) -> list[PublishedTable]:
             Column(column["name"], column["description"], _meta(column).get("unit") or unit_of(column["name"]))
             for column in node["columns"].values()
         )
+        names = {column.name for column in columns}
         tables.append(
             PublishedTable(
                 schema=node["schema"],
@@ -88,7 +89,7 @@ def published_tables(manifest: Mapping[str, Any]) -> list[PublishedTable]:
                 key=tuple(meta["key"]),
                 description=node["description"],
                 columns=columns,
-                event_time=meta.get("event_time"),
+                event_time=meta.get("event_time") or ("as_of" if "as_of" in names else None),
             )
         )
     return sorted(tables, key=lambda table: (table.schema, table.name))

@@ -1,7 +1,5 @@
 """Checks that dbt does not own: Great Expectations at the edges, and truths across tables."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

@@ -1,7 +1,6 @@
 """The dbt project as two assets: the marts before the models, and what is built on scores."""
 
-from __future__ import annotations
-
+import datetime
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from dagster_dbt import (
     dbt_assets,
 )
 
-from crm_pipeline.resources.dbt import dbt_project, ensure_manifest
+from crm_pipeline.resources.dbt import dbt_project, ensure_manifest, prepared_lineage
 from crm_pipeline.resources.home import Home
 from crm_pipeline.resources.warehouse import WRITER_POOL, Warehouse
 
@@ -41,8 +40,6 @@ class LayerTranslator(DagsterDbtTranslator):
             owners=["team:analytics-engineering"],
         )
         if props.get("access") == "public" and schema == "marts":
-            import datetime
-
             spec = spec.replace_attributes(
                 freshness_policy=dg.FreshnessPolicy.time_window(
                     fail_window=datetime.timedelta(days=LATEST_DAYS)
@@ -60,8 +57,47 @@ class DbtConfig(dg.Config):
 _TRANSLATOR = LayerTranslator(
     DagsterDbtTranslatorSettings(enable_asset_checks=True, enable_source_tests_as_checks=True)
 )
-ensure_manifest()
+_MANIFEST = ensure_manifest()
 _PROJECT = dbt_project()
+
+
+_LINEAGE = prepared_lineage()
+
+
+def _asset_key(manifest: Mapping[str, Any], unique_id: str) -> dg.AssetKey:
+    return _TRANSLATOR.get_asset_spec(manifest, unique_id, _PROJECT).key
+
+
+def column_lineage_by_asset(
+    manifest: Mapping[str, Any],
+) -> dict[dg.AssetKey, dg.TableColumnLineage]:
+    """Return the prepared lineage in Dagster's terms, by asset key."""
+    keys = {
+        unique_id: _asset_key(manifest, unique_id)
+        for unique_id, node in {**manifest["nodes"], **manifest["sources"]}.items()
+        if node["resource_type"] in ("model", "seed", "source")
+    }
+    return {
+        keys[model]: dg.TableColumnLineage(
+            {
+                column: [dg.TableColumnDep(keys[parent], name) for parent, name in parents]
+                for column, parents in columns.items()
+            }
+        )
+        for model, columns in _LINEAGE.items()
+    }
+
+
+_BY_ASSET = column_lineage_by_asset(_MANIFEST)
+
+
+def _with_lineage(context: dg.AssetExecutionContext, event: Any) -> Any:
+    if not isinstance(event, dg.Output):
+        return event
+    lineage = _BY_ASSET.get(context.asset_key_for_output(event.output_name))
+    if lineage is None:
+        return event
+    return event.with_metadata({**event.metadata, "dagster/column_lineage": lineage})
 
 
 def build_arguments(config: DbtConfig) -> list[str]:
@@ -80,7 +116,8 @@ def _build(
     target = home.settings().scratch / "dbt" / f"{context.op.name}-{context.run.run_id[:8]}"
     with warehouse.slot():
         invocation = dbt.cli(build_arguments(config), context=context, target_path=Path(target))
-        yield from invocation.stream()
+        for event in invocation.stream():
+            yield _with_lineage(context, event)
 
 
 @dbt_assets(

@@ -1,0 +1,165 @@
+"""Rules over all assets: what is added later must obey them by being there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from crm_pipeline.dbt_command import PROJECT
+from crm_pipeline.resources.warehouse import WRITER_POOL
+
+STAGES = {"landing", "transformation", "modelling", "publication"}
+SOURCES = ("cdnow", "complete_journey", "demo", "online_retail")
+
+
+def _assets(repository):
+    graph = repository.asset_graph
+    return [graph.get(key) for key in graph.get_all_asset_keys()]
+
+
+def test_every_step_holds_the_writers_slot(repository):
+    steps = {d.op.name: d.op.pool for d in repository.assets_defs_by_key.values() if d.is_executable}
+    steps |= {
+        d.op.name: d.op.pool for d in repository.asset_checks_defs_by_key.values() if d.is_executable
+    }
+    assert steps
+    assert {name for name, pool in steps.items() if pool != WRITER_POOL} == set()
+
+
+def test_no_asset_is_an_external_stub(repository):
+    """A misspelled key passes validation as an external asset: none may exist."""
+    graph = repository.asset_graph
+    executable = set(graph.executable_asset_keys)
+    strangers = {key.to_user_string() for key in graph.get_all_asset_keys() if key not in executable}
+    assert strangers == set()
+
+
+def test_every_asset_has_group_description_owner_and_kind(repository):
+    for node in _assets(repository):
+        name = node.key.to_user_string()
+        assert node.group_name in STAGES, name
+        assert node.description, name
+        assert node.owners, name
+        assert node.kinds, name
+
+
+def test_the_schemas_are_the_documented_ones(repository):
+    first = {key.path[0] for key in repository.asset_graph.get_all_asset_keys()}
+    assert first == {
+        "raw", "control", "seeds", "staging", "intermediate", "marts", "features",
+        "models", "scores", "published",
+    }  # fmt: skip
+
+
+def test_nothing_reads_what_is_made_after_it(repository):
+    """Data goes one way: the stages' groups are ordered, customer_360 being the one return."""
+    order = {"landing": 0, "transformation": 1, "modelling": 2, "publication": 3}
+    graph = repository.asset_graph
+    for node in _assets(repository):
+        for parent in node.parent_keys:
+            if node.key.path[-1] == "customer_360":
+                continue
+            assert order[graph.get(parent).group_name] <= order[node.group_name], node.key
+
+
+def test_public_marts_are_contracted_keyed_and_late_when_old(repository, manifest):
+    marts = [
+        node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["schema"] == "marts"
+    ]
+    assert len(marts) >= 14
+    for node in marts:
+        name = node["name"]
+        assert node["access"] == "public", name
+        assert node["config"]["contract"]["enforced"], name
+        assert node["config"]["meta"].get("key"), name
+        assert "rain:" in node["description"], f"{name}'s description states no grain"
+        for column in node["columns"].values():
+            assert column["description"], f"{name}.{column['name']}"
+            assert column["data_type"], f"{name}.{column['name']}"
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    from crm_pipeline.resources.dbt import ensure_manifest
+
+    return ensure_manifest()
+
+
+def test_providers_equal_the_staging_models(manifest):
+    project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
+    declared = {
+        (source, entity)
+        for source, entities in project["vars"]["providers"].items()
+        for entity in entities
+    }
+    built = {
+        tuple(node["name"].removeprefix("stg_").split("__", 1))
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["name"].startswith("stg_")
+    }
+    assert declared == built
+    assert {source for source, _ in built} == set(SOURCES)
+
+
+def test_no_clock_in_sql():
+    pattern = re.compile(r"current_date|current_timestamp|now\(\)|today\(\)", re.IGNORECASE)
+    files = [*PROJECT.glob("models/**/*.sql"), *PROJECT.glob("macros/**/*.sql")]
+    assert len(files) > 30
+    assert [f.name for f in files if pattern.search(f.read_text())] == []
+
+
+def test_every_conditional_model_has_a_unit_test(manifest):
+    tested = {
+        node
+        for test in manifest["unit_tests"].values()
+        for node in test["depends_on"]["nodes"]
+    }
+    pattern = re.compile(r"\bcase\b|\bover\s*\(|cast\(", re.IGNORECASE)
+    untested = [
+        node["name"]
+        for unique_id, node in manifest["nodes"].items()
+        if node["resource_type"] == "model"
+        and pattern.search(node["raw_code"])
+        and unique_id not in tested
+    ]
+    assert untested == []
+
+
+def test_disabling_a_source_changes_neither_keys_nor_lineage(repository):
+    raw = {key.path[1].partition("__")[0] for key in repository.asset_graph.get_all_asset_keys()
+           if key.path[0] == "raw"}  # fmt: skip
+    assert raw == set(SOURCES)
+
+
+def test_jobs_schedules_and_sensors(repository):
+    assert {"everything", "refresh", "training"} <= set(repository.job_names)
+    schedules = {s.name: s for s in repository.schedule_defs}
+    assert set(schedules) == {"daily_refresh", "weekly_training"}
+    assert {s.execution_timezone for s in schedules.values()} == {"UTC"}
+    assert {s.name for s in repository.sensor_defs} == {"files_arrived", "run_failed"}
+    refreshed = repository.get_job("refresh").asset_layer.selected_asset_keys
+    assert not [key for key in refreshed if key.path[0] == "models"]
+    assert [key for key in refreshed if key.path == ["published", "crm_duckdb"]]
+
+
+def test_importing_the_definitions_stays_light():
+    """The UI's process must not wait for what only a running step needs."""
+    code = (
+        "import sys, crm_pipeline.definitions as d; d.defs(); "
+        "print([m for m in ('mlflow', 'sklearn', 'great_expectations', 'shap', 'matplotlib') "
+        "if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_definitions_fit_on_a_page():
+    root = Path(__file__).parents[2]
+    assert len((root / "crm_pipeline" / "definitions.py").read_text().splitlines()) <= 40
