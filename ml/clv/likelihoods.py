@@ -169,8 +169,8 @@ class AmountRows:
 def gamma_gamma(log_parameters: np.ndarray, rows: AmountRows) -> Derivatives:
     """Gamma-Gamma: gamma-distributed amounts whose scale is gamma-distributed over customers.
 
-    ``log L = log G(px + q) - log G(px) - log G(q) + q log v + (px - 1) log m + px log x
-    - (px + q) log(v + x m)``; Fader & Hardie (2013), "The Gamma-Gamma Model of Monetary Value",
+    ``log L = log G(px + q) - log G(px) - log G(q) - log m + px log(x m / (v + x m))
+    + q log(v / (v + x m))``; Fader & Hardie (2013), "The Gamma-Gamma Model of Monetary Value",
     (1a).
 
     Args:
@@ -182,24 +182,25 @@ def gamma_gamma(log_parameters: np.ndarray, rows: AmountRows) -> Derivatives:
     by_count = np.bincount(position, weights=rows.weight)
     shape = p * counts
     m, w, x = rows.mean_amount, rows.weight, rows.repeat_count
-    total = v + x * m
-    log_total = np.log(total)
+    spent = x * m
+    total = v + spent
+    own = -np.log1p(v / spent)  # log of the customer's own share of v + x m
+    prior = -np.log1p(spent / v)
     n = w.sum()
     wx = w * x
     value = (
-        by_count @ (gammaln(shape + q) - gammaln(shape) + shape * np.log(counts))
+        by_count @ _log_rising(shape, q)
         - n * gammaln(q)
-        + n * q * np.log(v)
-        + (w * (p * x - 1)) @ np.log(m)
-        - (w * (p * x + q)) @ log_total
+        - w @ np.log(m)
+        + p * (wx @ own)
+        + q * (w @ prior)
     )
     psi_sum, psi_shape = digamma(shape + q), digamma(shape)
     tri_sum, tri_shape = zeta(2, shape + q), zeta(2, shape)  # zeta(2, z) is trigamma(z)
     gradient = np.array(
         [
-            (by_count * counts) @ (psi_sum - psi_shape + np.log(counts))
-            + wx @ (np.log(m) - log_total),
-            by_count @ psi_sum - n * digamma(q) + n * np.log(v) - w @ log_total,
+            (by_count * counts) @ (psi_sum - psi_shape) + wx @ own,
+            by_count @ psi_sum - n * digamma(q) + w @ prior,
             n * q / v - w @ ((p * x + q) / total),
         ]
     )
@@ -214,6 +215,23 @@ def gamma_gamma(log_parameters: np.ndarray, rows: AmountRows) -> Derivatives:
         ]
     )
     return _to_log_scale(float(value), gradient, hessian, np.array([p, q, v]))
+
+
+def _log_rising(z: np.ndarray, q: float) -> np.ndarray:
+    """``log G(z + q) - log G(z)``, by Stirling's series where the difference would cancel."""
+    large = np.maximum(z, 20.0)
+    series = (
+        (large - 0.5) * np.log1p(q / large)
+        + q * (np.log(large + q) - 1)
+        + _stirling_rest(large + q)
+        - _stirling_rest(large)
+    )
+    return np.where(z < 20.0, gammaln(z + q) - gammaln(z), series)
+
+
+def _stirling_rest(z: np.ndarray) -> np.ndarray:
+    square = 1 / z**2
+    return (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680))) / z
 
 
 def _to_log_scale(

@@ -61,10 +61,7 @@ def maximise(
     iterations = 0
     while iterations < max_iterations:
         iterations += 1
-        blocked = ((point <= lower) & (gradient < 0)) | ((point >= upper) & (gradient > 0))
-        free = ~blocked
-        step = np.zeros(point.size)
-        step[free] = _newton_step(gradient[free], hessian[np.ix_(free, free)])
+        step = _step_inside(point, gradient, hessian, lower, upper)
         gain = 0.5 * float(gradient @ step)
         tolerance = RELATIVE_TOLERANCE * max(1.0, abs(value))
         if gain <= tolerance:
@@ -77,6 +74,24 @@ def maximise(
         point, (value, gradient, hessian) = accepted
     at_bound = (point <= lower) | (point >= upper)
     return Optimum(point, value, hessian, at_bound, iterations, converged)
+
+
+def _step_inside(
+    point: np.ndarray,
+    gradient: np.ndarray,
+    hessian: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+) -> np.ndarray:
+    """Newton step that leaves the box nowhere at once: coordinates that would, stay put."""
+    free = ~(((point <= lower) & (gradient < 0)) | ((point >= upper) & (gradient > 0)))
+    while True:
+        step = np.zeros(point.size)
+        step[free] = _newton_step(gradient[free], hessian[np.ix_(free, free)])
+        leaving = ((point <= lower) & (step < 0)) | ((point >= upper) & (step > 0))
+        if not leaving.any():
+            return step
+        free &= ~leaving
 
 
 def _newton_step(gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
@@ -98,14 +113,19 @@ def _climb(
     lower: np.ndarray,
     upper: np.ndarray,
 ) -> tuple[np.ndarray, Derivatives] | None:
-    """Halve ``step`` until it climbs; None where it never does."""
+    """Cut ``step`` where it meets the box, then halve it until it climbs; None if it never does."""
+    moving = step != 0
+    edge = np.where(step > 0, upper, lower)
+    room = np.full(point.size, np.inf)
+    room[moving] = (edge[moving] - point[moving]) / step[moving]
+    share = min(1.0, float(room.min()))
     for _ in range(40):
-        candidate = np.clip(point + step, lower, upper)
+        candidate = np.where(room <= share, edge, point + share * step)
         derivatives = objective(candidate)
         promised = float(gradient @ (candidate - point))
         if np.isfinite(derivatives[0]) and derivatives[0] > value + 1e-4 * promised:
             return candidate, derivatives
-        step = 0.5 * step
+        share *= 0.5
     return None
 
 

@@ -19,6 +19,8 @@ from ml.clv.simulation import simulate_customers
 from ml.clv.value import CustomerValue
 
 LOWEST_COVERAGE, HIGHEST_COVERAGE, WIDEST = 0.91, 0.99, 1.2
+UNITS = np.array([1.0, 7.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+"""From the weeks of the parameter table to days."""
 PARAMETERS = ("r", "alpha", "a", "b", "p", "q", "v")
 
 
@@ -63,10 +65,7 @@ def study(design: Design, fits: int) -> pd.DataFrame:
         purchases, amounts = model.purchases_, model.amounts_
         low, high = np.vstack([purchases.intervals_, amounts.intervals_]).T
         error = np.append(purchases.standard_errors_, amounts.standard_errors_)
-        estimates.append(
-            [purchases.r_, purchases.alpha_, purchases.a_, purchases.b_]
-            + [amounts.p_, amounts.q_, amounts.v_]
-        )
+        estimates.append(model.parameter_table()["estimate"] * UNITS)
         covered.append((low <= truth) & (truth <= high))
         widths.append((high - low) / (2 * norm.ppf(0.975) * error))
     return pd.DataFrame(
