@@ -86,7 +86,7 @@ def _record_count(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> int:
 
 
 def _typed_sql(prepared: Prepared) -> str:
-    """Return SQL for the records: ``_line``, ``_is_object``, raw ``v0, v1, ...``, typed ``t0, ...``."""
+    """Return SQL for the records: ``_line``, ``_is_object``, raw ``v0, ...``, typed ``t0, ...``."""
     contract = prepared.contract
     columns = range(len(contract.columns))
     typed = ", ".join(
@@ -232,18 +232,15 @@ def _accept_sql(prepared: Prepared) -> str:
 
 def _faults_sql(prepared: Prepared) -> str:
     contract = prepared.contract
-    faults = ["struct_pack(position := 0, column_name := cast(null as varchar), reason := case "
-              "when not _is_object then 'bad_json' end, raw := cast(null as varchar))"]  # fmt: skip
+    faults = [_fault("0", "null", "case when not _is_object then 'bad_json' end", "null")]
     for index, column in enumerate(contract.columns):
         value = f"v{index}"
         raw = f"left(cast({value} as varchar), {RAW_CHARACTERS})"
         if column.pii or prepared.positions[index] is None:
-            raw = "cast(null as varchar)"
+            raw = "null"
         reason = casts.fault_of(column, value, f"t{index}")
-        faults.append(
-            f"struct_pack(position := {index + 1}, column_name := {literal(column.name)}, "
-            f"reason := case when _is_object then {reason} end, raw := {raw})"
-        )
+        reason = f"case when _is_object then {reason} end"
+        faults.append(_fault(str(index + 1), literal(column.name), reason, raw))
     return (
         "insert into control.quarantine "
         f"select {literal(contract.source)}, {literal(contract.name)}, "
@@ -251,6 +248,13 @@ def _faults_sql(prepared: Prepared) -> str:
         f"fault.raw from (select _line, unnest([{', '.join(faults)}]) as fault "
         f"from ({_typed_sql(prepared)}) where not ({_fits_sql(contract)})) "
         "where fault.reason is not null"
+    )
+
+
+def _fault(position: str, column: str, reason: str, raw: str) -> str:
+    return (
+        f"{{'position': {position}, 'column_name': cast({column} as varchar), "
+        f"'reason': {reason}, 'raw': cast({raw} as varchar)}}"
     )
 
 
