@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     demo = add("demo", "demo:demo", "make the demo company, run everything, say where to look")
     demo.add_argument("--customers", type=int, default=5000)
-    demo.add_argument("--years", type=float, default=2.0)
+    demo.add_argument("--years", type=int, default=2)
 
     sample = add("sample", "demo:sample", "put a public sample that a package carries in the inbox")
     sample.add_argument("name", choices=["complete_journey"])

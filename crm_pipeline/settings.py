@@ -214,6 +214,8 @@ def export_environment(
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
             "GX_ANALYTICS_ENABLED": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+            "MLFLOW_LOGGING_LEVEL": "ERROR",
             "MPLCONFIGDIR": str(settings.scratch / "matplotlib"),
         }
     )

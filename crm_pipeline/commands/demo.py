@@ -31,7 +31,7 @@ def demo(options: argparse.Namespace) -> int:
     if "demo" not in settings.sources:
         raise UserError("CRM_SOURCES does not enable demo: unset it, or add demo to it.")
     prepare_home(settings)
-    print(f"crm: writing the demo company ({options.customers} customers, {options.years:g} years)")
+    print(f"crm: writing the demo company ({options.customers} customers, {options.years} years)")
     write_demo(
         settings.inbox / "demo",
         settings.home / "demo_truth",

@@ -24,10 +24,10 @@ def open_published(file: Path) -> duckdb.DuckDBPyConnection:
         raise UserError(f"nothing is published yet in {file.parent}: run `crm run`.")
     config: dict[str, str | bool | int | float | list[str]] = {
         "enable_external_access": False,
-        "TimeZone": "UTC",
-        "lock_configuration": True,
     }
-    return duckdb.connect(str(file), read_only=True, config=config)
+    connection = duckdb.connect(str(file), read_only=True, config=config)
+    connection.execute("set TimeZone = 'UTC'; set lock_configuration = true")
+    return connection
 
 
 def query(options: argparse.Namespace) -> int:

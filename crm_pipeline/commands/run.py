@@ -115,7 +115,8 @@ def _output_to(settings: Settings) -> Any:
     folder.mkdir(exist_ok=True)
     log = folder / f"run-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.log"
     with log.open("w", encoding="utf-8") as out, contextlib.redirect_stdout(out):
-        yield log
+        with contextlib.redirect_stderr(out):
+            yield log
 
 
 def dev(options: argparse.Namespace) -> int:

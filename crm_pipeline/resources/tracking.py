@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -166,7 +167,7 @@ class Tracking(dg.ConfigurableResource):
             client.log_param(run_id, name, value)
         for row in result.evaluation.itertuples():
             if pd.notna(row.value):
-                client.log_metric(run_id, f"{row.period}/{row.metric}", float(row.value))
+                client.log_metric(run_id, _metric_name(row.period, row.metric), float(row.value))
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             self._write_evidence(folder, result)
@@ -277,6 +278,11 @@ class Tracking(dg.ConfigurableResource):
             for registered in client.search_model_versions(f"name = '{model}'"):
                 if registered.tags.get("model_version") == model_version:
                     client.set_registered_model_alias(model, CHAMPION, registered.version)
+
+
+def _metric_name(period: object, metric: object) -> str:
+    """Return a name that MLflow takes: letters, digits and ``_-. :/`` only."""
+    return re.sub(r"[^\w\-. :/]+", "to", f"{metric}/{period}")
 
 
 def _model_file(mlflow: Any, model_uri: str) -> Path:

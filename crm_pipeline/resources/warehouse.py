@@ -16,6 +16,9 @@ from crm_pipeline.errors import UserError
 WRITER_POOL = "duckdb_writer"
 """Every step that opens the warehouse, dbt included, holds this pool's one slot (dagster.yaml)."""
 
+_SESSION = "set TimeZone = 'UTC'"
+"""Sessions agree on what a text time means, whatever the machine's zone is."""
+
 
 @contextmanager
 def exclusive(lock_file: Path, *, wait_seconds: float) -> Iterator[None]:
@@ -67,8 +70,6 @@ class Warehouse(dg.ConfigurableResource):
             "memory_limit": self.memory_limit,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
-            # sessions agree on what a text time means, whatever the machine's zone is
-            "TimeZone": "UTC",
         }
 
     @contextmanager
@@ -76,6 +77,7 @@ class Warehouse(dg.ConfigurableResource):
         with self.slot():
             connection = duckdb.connect(self.path, read_only=read_only, config=self._config())
             try:
+                connection.execute(_SESSION)
                 yield connection
             finally:
                 connection.close()
@@ -107,6 +109,7 @@ class Warehouse(dg.ConfigurableResource):
         with self.slot():
             connection = duckdb.connect(config=self._config())
             try:
+                connection.execute(_SESSION)
                 path, new = self.path.replace("'", "''"), str(target).replace("'", "''")
                 connection.execute(f"attach '{path}' as w (read_only)")
                 connection.execute(f"attach '{new}' as p")

@@ -48,7 +48,6 @@ def candidate_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"python", "scikitlearn", "mlflow"},
         pool=WRITER_POOL,
-        retry_policy=RETRY,
         description=f"The {spec.name} model, trained and evaluated on a later period; in MLflow.",
     )
     def candidate(
@@ -121,7 +120,6 @@ def champion_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"python", "mlflow"},
         pool=WRITER_POOL,
-        retry_policy=RETRY,
         description=f"The {spec.name} model that scores: promoted only if it earned its place.",
         check_specs=[
             dg.AssetCheckSpec(

@@ -60,6 +60,13 @@ def read_for_suite(
     """
     schema, _, table = name.partition(".")
     place = f'"{schema}"."{table}"'
+    if schema == "raw":
+        # what landed, before the as-of date of this run is known
+        source, _, rest = table.partition("__")
+        place = (
+            f'(select * from landing."{table}" where _digest in (select digest from '
+            f"control.current_contents where source = '{source}' and table_name = '{rest}'))"
+        )
     found = con.execute(f"select count(*) from {place}").fetchone()
     rows = int(found[0]) if found else 0
     columns = ", ".join(f'"{column}"' for column in suite_columns(load_suite(name)))
