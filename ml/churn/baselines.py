@@ -30,7 +30,8 @@ class RecencyOnly(ClassifierMixin, BaseEstimator):
 
     def fit(self, features: pd.DataFrame, churned: FloatArray) -> RecencyOnly:
         """Fit slope and intercept."""
-        self.line_ = LogisticRegression(C=1e6).fit(self._column(features), churned)
+        line = LogisticRegression(C=1e6, solver="newton-cholesky")
+        self.line_ = line.fit(self._column(features), churned)
         return self
 
     def predict_proba(self, features: pd.DataFrame) -> FloatArray:

@@ -50,7 +50,9 @@ class Calibration(BaseEstimator):
         if self.method not in METHODS:
             raise ValueError(f"unknown calibration {self.method!r}; known: {METHODS}")
         if self.method == "sigmoid":
-            platt = LogisticRegression(C=1e6, tol=1e-8).fit(score.reshape(-1, 1), outcome)
+            platt = LogisticRegression(C=1e6, solver="newton-cholesky", tol=1e-8).fit(
+                score.reshape(-1, 1), outcome
+            )
             self.slope_ = float(platt.coef_[0, 0])
             self.shift_ = float(platt.intercept_[0])
         elif self.method == "isotonic":

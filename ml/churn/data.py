@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.churn.features import KEY_COLUMNS, FeatureError, check_features
-from ml.evaluation.leakage import suspicious_columns
 
 FloatArray = NDArray[np.float64]
 Rows = tuple[pd.DataFrame, FloatArray]
@@ -75,9 +74,6 @@ def labelled_data(
         )
     known = on.isin(sorted(enough))
     training = _rows(joined[on.isin(sorted(training_on))])
-    if found := suspicious_columns(training[0], training[1]):
-        names = ", ".join(f"{name} (AUC {area:.3f})" for name, area in found.items())
-        raise FeatureError(f"these features alone tell the outcome: {names}; do they look ahead?")
     start = pd.to_datetime(features["first_order_on"]).min()
     return LabelledData(
         training=training,

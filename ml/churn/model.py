@@ -19,25 +19,38 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from ml.churn.calibration import Calibration, customer_halves
-from ml.churn.features import CONCEPT_COLUMNS, CONCEPTS, ChurnDesign, check_features, columns_of
+from ml.churn.features import (
+    CONCEPT_COLUMNS,
+    CONCEPTS,
+    FULL,
+    ChurnDesign,
+    check_features,
+    columns_of,
+)
 from ml.churn.reasons import reason_table
 from ml.churn.season import SeasonLevels
+from ml.churn.splines import QUANTILES, NaturalSplines
 
 FloatArray = NDArray[np.float64]
 
 LOGISTIC = "logistic"
 BOOSTING = "boosting"
 
+CURVED_COLUMNS = ("log_average", "log_recency", "log_age", "log_rate")
+"""Bent by splines in the full logistic model. On the demo company (20,000 customers, three seeds)
+this takes the excess of log-loss over that of the true probabilities from 1.3-2.0 % to .7-1.4 %."""
+
+SOLVER = "newton-cholesky"
+"""Exact second-order steps: with some 30 columns, a tenth of the time of L-BFGS, and converged to
+the last digits, so that the same data give the same coefficients on another machine too."""
+
 SKOPS_TRUSTED_TYPES = [
     "ml.churn.calibration.Calibration",
     "ml.churn.features.ChurnDesign",
     "ml.churn.model.ChurnModel",
     "ml.churn.season.SeasonLevels",
+    "ml.churn.splines.NaturalSplines",
     "numpy.dtype",
-    "sklearn._loss.link.Interval",
-    "sklearn._loss.link.LogitLink",
-    "sklearn._loss.loss.HalfBinomialLoss",
-    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 ]
 """What skops must be told to trust beside scikit-learn's public estimators."""
@@ -107,7 +120,14 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
             features = features.reset_index(drop=True)
             outcome = outcome.reset_index(drop=True)
         frame = check_features(features)
-        y = outcome.loc[frame.index].to_numpy()
+        return self.fit_checked(frame, outcome.loc[frame.index].to_numpy())
+
+    def fit_checked(self, frame: pd.DataFrame, y: FloatArray) -> ChurnModel:
+        """Fit on rows that went through ``check_features`` already, and are still in its order.
+
+        Raises:
+            ValueError: A label is missing, or there is only one class.
+        """
         if not np.isin(y, (0.0, 1.0)).all():
             raise ValueError("labels must be 0 or 1; drop the rows without a label first")
         if y.min() == y.max():
@@ -116,11 +136,11 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         with threadpool_limits(1):
             self.pipeline_ = self._new_pipeline(len(frame)).fit(frame, y)
             self.calibration_ = self._fit_calibration(frame, y)
-            score = self.calibration_.apply(self._raw(self.pipeline_, frame))
+            score = self.calibration_.apply(self.raw_scores(frame))
         self.season_ = SeasonLevels().fit(frame["cut_off_on"], score, y)
         last = frame["cut_off_on"].max() + pd.Timedelta(days=self.horizon_days)
         self.known_until_ = str(last.date())
-        self.evaluated_ = None
+        self.evaluated_: ChurnModel | None = None
         return self
 
     def _new_pipeline(self, row_count: int) -> Pipeline:
@@ -131,9 +151,12 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         ]
         if self.family == LOGISTIC:
             penalty = self.strength / row_count
+            if self.feature_set == FULL:
+                places = tuple(columns_of(FULL).index(column) for column in CURVED_COLUMNS)
+                steps.append(("bend", NaturalSplines(places)))
             steps += [
                 ("scale", StandardScaler()),
-                ("classify", LogisticRegression(C=penalty, max_iter=1000, tol=1e-6)),
+                ("classify", LogisticRegression(C=penalty, solver=SOLVER, tol=1e-8)),
             ]
         elif self.family == BOOSTING:
             trees = HistGradientBoostingClassifier(
@@ -150,9 +173,9 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
             raise ValueError(f"unknown family {self.family!r}; known: {LOGISTIC}, {BOOSTING}")
         return Pipeline(steps)
 
-    @staticmethod
-    def _raw(pipeline: Pipeline, frame: pd.DataFrame) -> FloatArray:
-        return np.asarray(pipeline.decision_function(frame), dtype=float)
+    def raw_scores(self, frame: pd.DataFrame) -> FloatArray:
+        """Uncalibrated log-odds of rows that went through ``check_features`` already."""
+        return np.asarray(self.pipeline_.decision_function(frame), dtype=float)
 
     def held_out_scores(self, frame: pd.DataFrame, y: FloatArray) -> FloatArray:
         """Raw log-odds of each row from a pipeline that saw none of the customer's rows.
@@ -166,7 +189,7 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         for out in (False, True):
             seen = half != out
             pipeline = self._new_pipeline(int(seen.sum())).fit(frame[seen], y[seen])
-            score[~seen] = self._raw(pipeline, frame[~seen])
+            score[~seen] = pipeline.decision_function(frame[~seen])
         return score
 
     def _fit_calibration(self, frame: pd.DataFrame, y: FloatArray) -> Calibration:
@@ -179,7 +202,7 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         """Return the uncalibrated log-odds of churn, in the order of the rows."""
         with threadpool_limits(1):
             frame = check_features(features.reset_index(drop=True))
-            return pd.Series(self._raw(self.pipeline_, frame), frame.index).sort_index().to_numpy()
+            return pd.Series(self.raw_scores(frame), frame.index).sort_index().to_numpy()
 
     def predict_proba(self, features: pd.DataFrame) -> FloatArray:
         """Return P(stays), P(churns) for each row; shape (n, 2), in the order of the rows."""
@@ -213,9 +236,17 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
             else:
                 parts, intercept = _shapley(classifier, prepared)
         total = {concept: np.zeros(len(frame)) for concept in CONCEPT_COLUMNS}
-        for number, column in enumerate(columns_of(self.feature_set)):
+        for number, column in enumerate(self._final_columns()):
             total[CONCEPTS[column]] = total[CONCEPTS[column]] + parts[:, number]
         return pd.DataFrame(total, index=features.index), intercept
+
+    def _final_columns(self) -> list[str]:
+        """For each column that the classifier sees, the derived column it comes from."""
+        columns = list(columns_of(self.feature_set))
+        if "bend" not in self.pipeline_.named_steps:
+            return columns
+        pieces = len(QUANTILES) - 2
+        return columns + [column for column in CURVED_COLUMNS for _ in range(pieces)]
 
     def reasons(self, features: pd.DataFrame, top: int = 3) -> pd.DataFrame:
         """Return ``reason_1`` ... ``reason_<top>``: what speaks most for churn, in plain words.

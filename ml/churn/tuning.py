@@ -75,7 +75,7 @@ def candidates(book_days: int) -> list[Candidate]:
         found += [Candidate(LOGISTIC, FULL, strength=value) for value in (10.0, 1e3, 1e5)]
     found += [
         Candidate(BOOSTING, feature_set, max_leaf_nodes=leaves, max_iter=trees)
-        for leaves, trees in ((4, 60), (8, 60), (8, 120))
+        for leaves, trees in ((4, 60), (8, 120), (8, 240))
     ]
     return found
 
@@ -137,8 +137,8 @@ def past_performance(
     for recipe in recipes:
         figures = []
         for seen, later in masks:
-            model = recipe.model(horizon_days=horizon_days).fit(frame[seen], y[seen])
-            p = expit(model.decision_function(frame[later]))
+            model = recipe.model(horizon_days=horizon_days).fit_checked(frame[seen], y[seen])
+            p = expit(model.raw_scores(frame[later]))
             held = y[later]
             figures.append([log_loss(held, p), calibration_error(held, p), roc_auc(held, p)])
         loss, error, area = np.mean(figures, axis=0)
