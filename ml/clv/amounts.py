@@ -118,13 +118,13 @@ class GammaGamma(BaseEstimator):
         The population mean for a customer without repeat purchase or without a positive mean.
         """
         check_is_fitted(self)
-        x, mean = _known(*amount_columns(X))
+        x, mean = _known_columns(X)
         return self.p_ * (self.v_ + x * mean) / (self.p_ * x + self.q_ - 1)
 
     def log_sensitivity(self, X: pd.DataFrame) -> np.ndarray:
         """Derivatives of ``log expected_mean`` by ``log (p, q, v)``, shape ``(n, 3)``."""
         check_is_fitted(self)
-        x, mean = _known(*amount_columns(X))
+        x, mean = _known_columns(X)
         divisor = self.p_ * x + self.q_ - 1
         return np.stack(
             [
@@ -136,9 +136,10 @@ class GammaGamma(BaseEstimator):
         )
 
 
-def _known(x: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    known = (x > 0) & (mean > 0)
-    return np.where(known, x, 0), np.where(known, mean, 0.0)
+def _known_columns(X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """``(x, mean amount)``, x being 0 where no positive amount is known."""
+    x, mean = amount_columns(X)
+    return np.where(mean > 0, x, 0), mean
 
 
 def amount_columns(X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

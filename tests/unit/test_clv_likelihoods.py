@@ -28,6 +28,23 @@ def test_beta_geometric_is_equation_6_of_the_paper():
     assert value == pytest.approx(WEIGHT @ np.log(likelihood), rel=1e-12)
 
 
+@pytest.mark.parametrize("p", [0.3, 6.25, 60.0])
+def test_gamma_gamma_is_equation_1a_of_the_note(p):
+    q, v = 3.74, 15.44
+    x, m, w = AMOUNTS.repeat_count, AMOUNTS.mean_amount, AMOUNTS.weight
+    density = (
+        gammaln(p * x + q)
+        - gammaln(p * x)
+        - gammaln(q)
+        + q * np.log(v)
+        + (p * x - 1) * np.log(m)
+        + p * x * np.log(x)
+        - (p * x + q) * np.log(v + x * m)
+    )
+    value, _, _ = gamma_gamma(np.log([p, q, v]), AMOUNTS)
+    assert value == pytest.approx(w @ density, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("objective", "rows", "parameters"),
     [

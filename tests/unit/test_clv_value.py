@@ -82,6 +82,21 @@ def test_the_interval_covers_the_true_expectation_as_often_as_it_says():
     assert 0.90 < np.mean(hits) < 0.99
 
 
+def test_the_interval_adds_what_both_models_do_not_know():
+    def squared_reach(without: str) -> np.ndarray:
+        model = CustomerValue().fit(FEATURES)
+        if without:
+            getattr(model, without).log_covariance_ *= 0
+        scores = model.predict(FEATURES)[valuable]
+        return np.log(scores["clv_high_amount"] / scores["clv_low_amount"]).to_numpy() ** 2
+
+    valuable = MODEL.predict(FEATURES)["clv_amount"] > 500  # where cents do not matter
+    purchases, amounts = squared_reach("amounts_"), squared_reach("purchases_")
+    assert purchases.min() > 0
+    assert amounts.min() > 0
+    np.testing.assert_allclose(squared_reach(""), purchases + amounts, rtol=0.02)
+
+
 def test_customers_without_a_purchase_day_are_left_out():
     frame = FEATURES.iloc[:4].astype({"observed_age_days": "Int64"}).copy()
     frame.loc[2, ["observed_age_days", "last_repeat_age_days", "repeat_count"]] = [None, 0, 0]
