@@ -1,0 +1,83 @@
+"""Inputs of the benchmarks: Online Retail repeated, and demo companies. Made once, then kept.
+
+Every copy of Online Retail but the first has customers and invoices of its own: 100,000 is added
+to both numbers (the invoices span 45,223, the customers 5,941), and the letter that makes an
+invoice a cancellation (C) or an adjustment (A) stays in front.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+STEP = 100_000
+LINES = 541_909
+"""Lines of the published file."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input: its file or folder, and how many lines or customers it holds."""
+
+    name: str
+    path: Path
+    size: int
+
+
+def online_retail() -> Path | None:
+    """Return the published file of Online Retail, ``None`` where it is not there."""
+    root = Path(os.environ.get("CRM_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
+    path = root / "online_retail" / "online_retail.csv.gz"
+    return path if path.is_file() else None
+
+
+def repeated_online_retail(times: int, folder: Path) -> Input:
+    """Return Online Retail ``times`` over as one gzip-compressed file below ``folder``."""
+    source = online_retail()
+    assert source is not None
+    target = folder / f"online_retail_x{times}.csv.gz"
+    if not target.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = target.with_suffix(".part")
+        with duckdb.connect() as con:
+            con.execute(
+                f"""
+                copy (
+                    select
+                        -- the letter, then the number of this copy's own invoice
+                        regexp_extract(InvoiceNo, '^[A-Z]*')
+                        || (regexp_extract(InvoiceNo, '[0-9]+$')::bigint + copy.i * {STEP})
+                            as InvoiceNo,
+                        StockCode, Description, Quantity, InvoiceDate, UnitPrice,
+                        (replace(CustomerID, '.0', '')::bigint + copy.i * {STEP}) || '.0'
+                            as CustomerID,
+                        Country
+                    from range({times}) as copy (i),
+                        read_csv(?, header = true, all_varchar = true, quote = '"') as lines
+                ) to '{part}' (header, compression gzip, delimiter ',', quote '"')
+                """,
+                [str(source)],
+            )
+        part.replace(target)
+    return Input(f"Online Retail x {times}", target, times * LINES)
+
+
+def line_count(path: Path) -> int:
+    """Return the physical lines of a gzip-compressed file."""
+    with gzip.open(path, "rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 22), b""))
+
+
+def into_inbox(path: Path, home: Path, source: str) -> None:
+    """Put a complete file into a home's inbox: linked, with the marker that it is complete."""
+    inbox = home / "inbox" / source
+    inbox.mkdir(parents=True, exist_ok=True)
+    target = inbox / path.name
+    target.unlink(missing_ok=True)
+    target.hardlink_to(path)
+    target.with_name(target.name + ".done").touch()
