@@ -44,14 +44,30 @@ def project_digest() -> str:
     return digest.hexdigest()
 
 
-def _invoke(arguments: Sequence[str], target: Path = PROJECT / "target") -> None:
+def _invoke(
+    arguments: Sequence[str], target: Path = PROJECT / "target", sources: str = "demo"
+) -> None:
     from dbt.cli.main import dbtRunner
 
-    os.environ.setdefault("CRM_WAREHOUSE", ":memory:")
-    os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+    # The manifest holds the database's name, which DuckDB takes from the file's: whatever home
+    # is set, it must be prepared as for $CRM_HOME/warehouse.duckdb.
+    settings = {
+        "CRM_WAREHOUSE": str(target / "warehouse.duckdb"),
+        "CRM_SOURCES": sources,
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     places = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
     places += ["--target-path", str(target), "--log-path", str(target)]
-    result = dbtRunner().invoke([*arguments, *places, "--quiet"])
+    try:
+        result = dbtRunner().invoke([*arguments, *places, "--quiet"])
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
     if not result.success:
         raise UserError(f"dbt {arguments[0]} failed: {result.exception or 'see the lines above'}")
 
@@ -76,9 +92,8 @@ def prepare_lineage(manifest: dict[str, Any]) -> None:
     if _LINEAGE.is_file() and json.loads(_LINEAGE.read_bytes())["digest"] == _DIGEST.read_text():
         return
     sources = {n["source_name"] for n in manifest["sources"].values() if n["schema"] == "raw"}
-    os.environ["CRM_SOURCES"] = ",".join(sorted(sources))
     with tempfile.TemporaryDirectory() as folder:
-        _invoke(["compile", "--no-introspect"], Path(folder))
+        _invoke(["compile", "--no-introspect"], Path(folder), ",".join(sorted(sources)))
         compiled = json.loads((Path(folder) / "manifest.json").read_bytes())
     seeds = {}
     for unique_id, node in compiled["nodes"].items():

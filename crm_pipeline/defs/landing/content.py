@@ -123,7 +123,8 @@ def _typed_sql(prepared: Prepared) -> str:
             f"from (select *, {typed} from (select true as _is_object, {raw} from {scan}))"
         )
     if not scans:
-        return f"select *, {typed} from (select 0 as _line, true as _is_object, {raw}) where false"
+        nothing = ", ".join(f"cast(null as varchar) as v{index}" for index in columns)
+        scans = [f"select *, {typed} from (select 0 as _line, true as _is_object, {nothing}) limit 0"]
     return " union all ".join(scans)
 
 

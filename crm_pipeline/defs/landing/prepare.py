@@ -126,7 +126,7 @@ def split(prepared: Prepared) -> Prepared:
     result = split_records(
         text.parts,
         folder,
-        Grammar(contract),
+        Grammar.of(contract),
         field_count=prepared.field_count,
         header_lines=prepared.header_lines,
         types=types,
@@ -144,12 +144,12 @@ def must_split(prepared: Prepared) -> bool:
     """Whether DuckDB cannot read the file as it is; known without trying."""
     if prepared.text is None:
         return False
-    grammar = Grammar(prepared.contract)
+    grammar = Grammar.of(prepared.contract)
     return grammar.needs_splitting(prepared.field_count) or prepared.header_lines > 1
 
 
 def _with_header(prepared: Prepared, text: Normalised) -> Prepared:
-    contract, grammar = prepared.contract, Grammar(prepared.contract)
+    contract, grammar = prepared.contract, Grammar.of(prepared.contract)
     header = read_header(text.parts, grammar)
     expected = ", ".join(column.header for column in contract.columns)
     if header is None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.content import Counts, NeedsSplittingError, insert_content
 from crm_pipeline.defs.landing.inbox import table_for
 from crm_pipeline.defs.landing.prepare import RefusedFileError, must_split, prepare, split
+from crm_pipeline.defs.landing.records import Grammar, read_header
 from crm_pipeline.defs.landing.sources import SourceContract, TableContract
 from crm_pipeline.defs.landing.sqltext import path_literal
-from crm_pipeline.defs.landing.stream import UnreadableFileError, normalise
+from crm_pipeline.defs.landing.stream import Part, UnreadableFileError, normalise
 from crm_pipeline.errors import UserError
 
 _PERSONAL = re.compile(
@@ -248,7 +250,7 @@ def draft_source(path: Path, *, scratch: Path, source: str | None = None) -> str
         '        description: "Say what one row is."',
         "        config:",
         "          meta:",
-        f'            files: ["{_quoted(table)[1:-1]}*.{suffix}"]',
+        f"            files: [{_quoted(stem.split('.')[0] + '*.' + suffix)}]",
         *(f"            {key}: {value}" for key, value in settings.items()),
         "            # key: [id]          # of the rows of one key one counts ...",
         "            # version: updated_at  # ... the one with the greatest version",
@@ -289,10 +291,11 @@ def _sniff(path: Path, folder: Path) -> tuple[dict[str, str], list[tuple[str, st
         ).fetchone()
     assert row is not None
     delimiter, quote, has_header, date_format, timestamp_format, columns = row
+    quote = quote if quote and len(quote) == 1 and quote != "\0" else '"'
     settings = {
         "format": "csv",
         "delimiter": _quoted(str(delimiter)),
-        "quote": _quoted(quote) if quote and quote != "\0" else "null",
+        "quote": _quoted(quote),
         "encoding": text.encoding,
         "header": "true" if has_header else "false",
         "null_tokens": '[""]',
@@ -301,7 +304,24 @@ def _sniff(path: Path, folder: Path) -> tuple[dict[str, str], list[tuple[str, st
         settings["date_format"] = _quoted(date_format)
     if timestamp_format:
         settings["timestamp_format"] = _quoted(timestamp_format)
-    return settings, _named([(str(column["name"]), str(column["type"])) for column in columns])
+    names = [str(column["name"]) for column in columns]
+    if has_header:
+        names = _header_names(text.parts, str(delimiter), quote) or names
+    types = [str(column["type"]) for column in columns]
+    return settings, _named(list(zip(names, types, strict=False)))
+
+
+def _header_names(parts: Sequence[Part], delimiter: str, quote: str) -> list[str]:
+    """Return the header's own names, which DuckDB changes where two are alike."""
+    grammar = Grammar(delimiter=delimiter, quote=quote)
+    header = read_header(parts, grammar)
+    names = [name.strip() for name in grammar.fields(header[0])] if header else []
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return numbered
 
 
 def _described(con: duckdb.DuckDBPyConnection, scan: str) -> list[tuple[str, str, str]]:

@@ -391,11 +391,11 @@ def _column(
     if data_type in ("date", "timestamp"):
         default_low, default_high = _EVENT_RANGE if is_event_time else _CALENDAR_RANGE
         low, high = low or default_low, high or default_high
-    pii = reader.text("pii")
+    pii, header = reader.text("pii"), reader.text("header")
     return ColumnContract(
         name=name,
         data_type=data_type,
-        header=(reader.text("header") or name).strip(),
+        header=(name if header is None else header).strip(),
         required=reader.flag("required", False) or is_key,
         pii=pii if pii not in (None, "", "none") else None,
         minimum=low,

@@ -130,7 +130,7 @@ def crm_duckdb(
     with plain_failures():
         settings = home.settings()
         built_at = datetime.now(UTC).replace(tzinfo=None)
-        keys = sorted(context.repository_def.asset_graph.asset_check_keys)
+        keys = sorted(context.job_def.asset_layer.asset_graph.asset_check_keys)
         checks = last_check_results(context.instance, keys)
         folder = new_version(settings.published)
         with warehouse.publishing(folder / FILE) as db:

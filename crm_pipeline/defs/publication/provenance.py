@@ -52,7 +52,8 @@ def last_check_results(
     rows = []
     for key, record in records.items():
         event = record.event.dagster_event if record.event else None
-        if event is None or record.event is None:
+        evaluated = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        if event is None or record.event is None or event.event_type != evaluated:
             continue
         data = event.asset_check_evaluation_data
         rows.append(
