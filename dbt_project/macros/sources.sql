@@ -22,6 +22,16 @@
 {% endmacro %}
 
 
+{#- True where an enabled source feeds the entity. While parsing, every entity counts as fed. -#}
+{% macro is_fed(entity) %}
+    {%- set feeding = namespace(found=not execute) -%}
+    {%- for source_name in enabled_sources() if entity in var('providers')[source_name] -%}
+        {%- set feeding.found = true -%}
+    {%- endfor -%}
+    {{- return(feeding.found) -}}
+{% endmacro %}
+
+
 {#- The prefix of a source's customer and product keys: config.meta.namespace, else its name. -#}
 {% macro namespace_of(source_name) %}
     {%- if execute and graph -%}

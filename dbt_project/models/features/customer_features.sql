@@ -22,18 +22,18 @@ recent as (
         dates.cut_off_on,
         days.customer_key
         {%- for look_back in [30, 90, 180, 365] %},
-        sum(
+        cast(sum(
             case
                 when {{ days_between('days.ordered_on', 'dates.cut_off_on') }} < {{ look_back }} then days.day_order_count
                 else 0
             end
-        ) as order_count_{{ look_back }}d,
-        sum(
+        ) as bigint) as order_count_{{ look_back }}d,
+        cast(sum(
             case
                 when {{ days_between('days.ordered_on', 'dates.cut_off_on') }} < {{ look_back }} then days.day_gross_amount
                 else 0
             end
-        ) as gross_amount_{{ look_back }}d
+        ) as decimal(18, 4)) as gross_amount_{{ look_back }}d
         {%- endfor %}
     from days
     inner join dates
@@ -50,7 +50,7 @@ returned as (
         dates.cut_off_on,
         returns.customer_key,
         count(*) as return_count,
-        sum(returns.returned_amount) as returned_amount
+        cast(sum(returns.returned_amount) as decimal(18, 4)) as returned_amount
     from {{ ref('fct_returns') }} as returns
     inner join dates on returns.returned_on <= dates.cut_off_on
     where returns.customer_key is not null
@@ -87,7 +87,7 @@ products as (
     select
         dates.cut_off_on,
         new_products.customer_key,
-        sum(new_products.product_count) as distinct_product_count
+        cast(sum(new_products.product_count) as bigint) as distinct_product_count
     from new_products
     inner join dates on new_products.bought_on <= dates.cut_off_on
     group by dates.cut_off_on, new_products.customer_key
@@ -161,7 +161,7 @@ select
 
     -- lately
     {%- for look_back in [30, 90, 180, 365] %}
-    cast(order_count_{{ look_back }}d as bigint) as order_count_{{ look_back }}d,
+    order_count_{{ look_back }}d,
     cast(gross_amount_{{ look_back }}d as decimal(18, 2)) as gross_amount_{{ look_back }}d,
     {%- endfor %}
 
@@ -175,7 +175,7 @@ select
     -- what was bought and what came back
     item_quantity,
     line_count,
-    cast(distinct_product_count as bigint) as distinct_product_count,
+    distinct_product_count,
     return_count,
     coalesce(cast(returned_amount as double) / nullif(cast(gross_amount as double), 0), 0) as returned_share
 from combined

@@ -1,12 +1,16 @@
+{%- set orders = ref('int_orders__unioned') -%}
+
 with items as (
 
     select * from {{ ref('int_order_items__unioned') }}
 
 ),
 
+{% if is_fed('orders') -%}
+
 orders as (
 
-    select * from {{ ref('int_orders__unioned') }}
+    select * from {{ orders }}
 
 ),
 
@@ -28,6 +32,17 @@ dated as (
     left join orders on items.order_key = orders.order_key
 
 )
+
+{%- else -%}
+
+-- no enabled source has order headers, so the lines say it all
+dated as (
+
+    select * from items
+
+)
+
+{%- endif %}
 
 select
     order_key,

@@ -9,7 +9,7 @@ returned as (
 
     select
         order_key,
-        sum(returned_amount) as returned_amount
+        cast(sum(returned_amount) as decimal(18, 4)) as returned_amount
     from {{ ref('int_returns__unioned') }}
     where order_key is not null
     group by order_key

@@ -22,7 +22,7 @@ returned as (
     select
         returned.customer_key,
         as_of_dates.as_of,
-        sum(returned.returned_amount) as returned_amount
+        cast(sum(returned.returned_amount) as decimal(18, 4)) as returned_amount
     from {{ ref('fct_returns') }} as returned
     inner join as_of_dates on returned.returned_on <= as_of_dates.as_of
     where returned.customer_key is not null

@@ -25,8 +25,8 @@ ordered_totals as (
 
     select
         customer_key,
-        sum(gross_amount) as gross_amount,
-        sum(cost_amount) as cost_amount,
+        cast(sum(gross_amount) as decimal(18, 4)) as gross_amount,
+        cast(sum(cost_amount) as decimal(18, 4)) as cost_amount,
         -- a margin needs the cost of every line
         max(case when line_count > 0 and cost_amount is null then 1 else 0 end) = 0
         and count(cost_amount) > 0 as is_cost_known,
@@ -43,7 +43,7 @@ returned_totals as (
 
     select
         customer_key,
-        sum(returned_amount) as returned_amount,
+        cast(sum(returned_amount) as decimal(18, 4)) as returned_amount,
         min(returned_on) as first_return_on
     from returned
     group by customer_key
@@ -94,7 +94,7 @@ discounted as (
 
     select
         events.customer_key,
-        sum(cast(
+        cast(sum(cast(
             (
                 events.event_amount
                 - case when customers.is_cost_known then events.event_cost_amount else 0 end
@@ -104,7 +104,7 @@ discounted as (
                 -({{ days_between('customers.discounted_to_on', 'events.happened_on') }} / 365.0)
             )
             as decimal(18, 6)
-        )) as discounted_amount
+        )) as decimal(18, 6)) as discounted_amount
     from events
     inner join customers on events.customer_key = customers.customer_key
     cross join settings

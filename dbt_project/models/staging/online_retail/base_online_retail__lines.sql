@@ -9,12 +9,15 @@ classified as (
     select
         -- ids
         invoice_no,
-        trim(stock_code) as stock_code,
+        stock_code,
         -- "17850.0" and "17850" are the same customer
-        regexp_replace(trim(customer_id), '[.]0$', '') as customer_id,
+        case
+            when customer_id like '%.0' then substring(customer_id, 1, length(customer_id) - 2)
+            else customer_id
+        end as customer_id,
 
         -- facts
-        trim(description) as product_name,
+        description,
         country,
         quantity,
         unit_price,

@@ -6,7 +6,7 @@ with invoiced as (
 ),
 
 -- few pairs: the latest country is found among them instead of among the lines
-countries as (
+seen as (
 
     select
         customer_id,
@@ -15,6 +15,19 @@ countries as (
         max(invoiced_at) as last_invoiced_at
     from invoiced
     group by customer_id, country
+
+),
+
+countries as (
+
+    select
+        trim(customer_id) as customer_id,
+        nullif(trim(country), '') as country,
+        min(first_invoiced_at) as first_invoiced_at,
+        max(last_invoiced_at) as last_invoiced_at
+    from seen
+    where trim(customer_id) <> ''
+    group by trim(customer_id), nullif(trim(country), '')
 
 ),
 

@@ -5,15 +5,27 @@ with lines as (
 ),
 
 -- few pairs: the name is chosen among them instead of among the lines
-names as (
+descriptions as (
 
     select
         stock_code,
-        nullif(product_name, '') as product_name,
+        description,
         max(case when line_kind = 'sale' then invoiced_at end) as last_sold_at,
         max(invoiced_at) as last_seen_at
     from lines
-    group by stock_code, nullif(product_name, '')
+    group by stock_code, description
+
+),
+
+names as (
+
+    select
+        trim(stock_code) as stock_code,
+        nullif(trim(description), '') as product_name,
+        max(last_sold_at) as last_sold_at,
+        max(last_seen_at) as last_seen_at
+    from descriptions
+    group by trim(stock_code), nullif(trim(description), '')
 
 ),
 
