@@ -32,4 +32,5 @@ def risk_band(probability: ArrayLike, bands: pd.DataFrame) -> pd.Series:
         raise ValueError("a probability lies outside 0 to 1")
     place = np.searchsorted(edges, np.nan_to_num(values), side="right") - 1
     names = table["risk_band"].to_numpy(dtype=object)[place]
-    return pd.Series(np.where(np.isnan(values), None, names), index=index, name="risk_band")
+    named = np.where(np.isnan(values), None, names)
+    return pd.Series(named, index=index, name="risk_band", dtype=object)

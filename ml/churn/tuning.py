@@ -75,7 +75,7 @@ def candidates(book_days: int) -> list[Candidate]:
         found += [Candidate(LOGISTIC, FULL, strength=value) for value in (10.0, 1e3, 1e5)]
     found += [
         Candidate(BOOSTING, feature_set, max_leaf_nodes=leaves, max_iter=trees)
-        for leaves, trees in ((4, 60), (8, 120), (8, 240))
+        for leaves, trees in ((4, 60), (8, 120))
     ]
     return found
 

@@ -125,7 +125,7 @@ def frames(
         on = of.orders["ordered_on"]
         later = of.orders[(on > pd.Timestamp(day)) & (on <= pd.Timestamp(until))]
         churned = ~part["customer_key"].isin(later["customer_key"])
-        part["is_churned"] = churned.astype("boolean").where(until <= as_of)
+        part["is_churned"] = churned.astype("boolean") if until <= as_of else pd.NA
         labels.append(part.assign(horizon_days=horizon_days))
     cut_offs = pd.DataFrame({"cut_off_on": list(purpose), "purpose": list(purpose.values())})
     return features, pd.concat(labels, ignore_index=True), cut_offs
