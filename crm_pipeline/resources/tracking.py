@@ -120,7 +120,7 @@ class Tracking(dg.ConfigurableResource):
             status=summary["status"],
             reason=summary["reason"],
             estimator=None,
-            parameters={},
+            parameters=summary["parameters"],
             evaluation=tables.pop("evaluation"),
             figures={},
             tables=tables,
@@ -197,6 +197,7 @@ class Tracking(dg.ConfigurableResource):
             "status": result.status,
             "reason": result.reason,
             "figures": dict(gate.figures),
+            "parameters": result.parameters,
             "tables": sorted(tables),
         }
         (folder / "gate" / "summary.json").write_text(json.dumps(summary, sort_keys=True))

@@ -85,9 +85,7 @@ def candidate_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                     model=spec.name,
                     model_version=version,
                     as_of=settings.as_of,
-                    status=result.status,
-                    reason=result.reason,
-                    evaluation=result.evaluation,
+                    result=result,
                 )
         context.log.info(f"{spec.name} {version}: {result.status}. {result.reason}")
         return dg.MaterializeResult(

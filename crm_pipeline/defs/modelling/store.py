@@ -15,6 +15,7 @@ import duckdb
 
 if TYPE_CHECKING:
     import pandas as pd
+    from ml.evaluation.result import TrainingResult
 
 _LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 _ML = Path(__file__).resolve().parents[3] / "ml"
@@ -95,23 +96,31 @@ def save_candidate(
     model: str,
     model_version: str,
     as_of: date,
-    status: str,
-    reason: str,
-    evaluation: pd.DataFrame,
+    result: TrainingResult,
 ) -> None:
-    """Make this the model's current candidate, with its evaluation and no decision yet."""
+    """Make this the model's current candidate, with its evaluation and no decision yet.
+
+    Numeric parameters are kept beside the figures, as period ``parameters``: they are what a
+    reader compares with the literature, also where the gate says no.
+    """
+    import pandas as pd
+
+    numbers = {n: v for n, v in result.parameters.items() if isinstance(v, int | float)}
+    parameters = pd.DataFrame({"metric": numbers.keys(), "value": numbers.values()})
+    rows = pd.concat([result.evaluation, parameters.assign(period="parameters")])
+    rows = rows.reindex(columns=list(result.evaluation.columns))
     con.execute("begin")
     con.execute(STATUS_TABLE)
     con.execute(EVALUATION_TABLE)
     con.execute(
         "insert or replace into control.model_candidates values (?, ?, ?, ?, ?, null, null)",
-        [model, model_version, as_of, status, reason],
+        [model, model_version, as_of, result.status, result.reason],
     )
     con.execute(
         "delete from control.model_evaluations where model = ? and model_version = ?",
         [model, model_version],
     )
-    con.register("incoming", evaluation)
+    con.register("incoming", rows)
     con.execute(
         "insert into control.model_evaluations select ?, ?, ?, period, metric, value, "
         "baseline_value, champion_value, null from incoming",

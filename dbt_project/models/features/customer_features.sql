@@ -147,10 +147,12 @@ select
     order_count,
     purchase_day_count,
     greatest(purchase_day_count - 1, 0) as repeat_count,
-    coalesce({{ days_between('first_purchase_on', 'last_purchase_on') }}, 0) as last_repeat_age_days,
-    {{ days_between('first_purchase_on', 'cut_off_on') }} as observed_age_days,
+    {{ days_between('first_order_on', 'ordered_on') }} as last_repeat_age_days,
+    {{ days_between('first_order_on', 'cut_off_on') }} as observed_age_days,
+    -- of the paid repeat days: a day on which nothing was paid says when, not how much
     cast(
-        (purchase_amount - first_purchase_amount) / nullif(purchase_day_count - 1, 0) as decimal(18, 4)
+        (paid_amount - first_paid_amount)
+        / nullif(paid_day_count - case when first_paid_amount > 0 then 1 else 0 end, 0) as decimal(18, 4)
     ) as repeat_mean_amount,
 
     -- amounts

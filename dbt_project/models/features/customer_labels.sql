@@ -41,7 +41,7 @@ future as (
         windows.horizon_days,
         days.customer_key,
         sum(days.day_order_count) as order_count,
-        sum(case when days.is_purchase_day then 1 else 0 end) as purchase_day_count,
+        count(*) as purchase_day_count,
         sum(days.day_gross_amount) as gross_amount
     from days
     inner join windows

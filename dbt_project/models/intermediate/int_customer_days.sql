@@ -38,18 +38,15 @@ to_date as (
 
     select
         *,
-        day_gross_amount > 0 as is_purchase_day,
         min(ordered_on) over customer_days as first_order_on,
         max(second_order_on) over customer_days as known_second_order_on,
         sum(day_gross_amount) over customer_days as gross_amount,
         sum(day_line_count) over customer_days as line_count,
         sum(day_item_quantity) over customer_days as item_quantity,
-        sum(case when day_gross_amount > 0 then 1 else 0 end) over customer_days as purchase_day_count,
-        sum(case when day_gross_amount > 0 then day_gross_amount else 0 end) over customer_days as purchase_amount,
-        min(case when day_gross_amount > 0 then ordered_on end) over customer_days as first_purchase_on,
-        min_by(day_gross_amount, case when day_gross_amount > 0 then ordered_on end)
-            over customer_days as first_purchase_amount,
-        max(case when day_gross_amount > 0 then ordered_on end) over customer_days as last_purchase_on
+        count(*) over customer_days as purchase_day_count,
+        sum(case when day_gross_amount > 0 then 1 else 0 end) over customer_days as paid_day_count,
+        sum(case when day_gross_amount > 0 then day_gross_amount else 0 end) over customer_days as paid_amount,
+        first_value(greatest(day_gross_amount, 0)) over customer_days as first_paid_amount
     from days
     window customer_days as (
         partition by customer_key order by ordered_on
@@ -66,7 +63,6 @@ select
     -- the day itself
     day_order_count,
     day_gross_amount,
-    is_purchase_day,
 
     -- the customer when the day began
     previous_order_on,
@@ -84,8 +80,7 @@ select
     cast(line_count as bigint) as line_count,
     cast(item_quantity as decimal(18, 3)) as item_quantity,
     cast(purchase_day_count as bigint) as purchase_day_count,
-    cast(purchase_amount as decimal(18, 4)) as purchase_amount,
-    first_purchase_on,
-    cast(first_purchase_amount as decimal(18, 4)) as first_purchase_amount,
-    last_purchase_on
+    cast(paid_day_count as bigint) as paid_day_count,
+    cast(paid_amount as decimal(18, 4)) as paid_amount,
+    cast(first_paid_amount as decimal(18, 4)) as first_paid_amount
 from to_date
