@@ -87,10 +87,14 @@ def features_at(cut_off, orders, days, first_bought, returns):
 def labels_at(cut_off, features, days):
     """What the same customers did in the horizon after the cut-off."""
     window = (days["ordered_on"] > cut_off) & (days["ordered_on"] <= cut_off + HORIZON * DAY)
-    future = days[window].groupby("customer_key").agg(
-        future_order_count=("day_orders", "sum"),
-        future_purchase_day_count=("ordered_on", "size"),
-        future_gross_amount=("day_amount", "sum"),
+    future = (
+        days[window]
+        .groupby("customer_key")
+        .agg(
+            future_order_count=("day_orders", "sum"),
+            future_purchase_day_count=("ordered_on", "size"),
+            future_gross_amount=("day_amount", "sum"),
+        )
     )
     out = features[["cut_off_on", "customer_key"]].set_index("customer_key")
     out = out.join(future).fillna(0)
@@ -157,9 +161,7 @@ def fit_value(frame):
 
 def log_value(frame, purchases, amounts):
     x, t_x, age = (frame[c] for c in ("repeat_count", "last_repeat_age_days", "observed_age_days"))
-    orders = purchases.conditional_expected_number_of_purchases_up_to_time(
-        CLV_HORIZON, x, t_x, age
-    )
+    orders = purchases.conditional_expected_number_of_purchases_up_to_time(CLV_HORIZON, x, t_x, age)
     mean = frame["repeat_mean_amount"].fillna(0)
     return np.log(orders), np.log(amounts.conditional_expected_average_profit(x, mean))
 

@@ -168,7 +168,9 @@ def customer_value(orders, returns):
     start = value["first_order_on"].fillna(back["on"].min())
     events = pd.concat(
         [
-            orders[["customer_key", "ordered_on", "gross_amount"]].set_axis(["c", "on", "m"], axis=1),
+            orders[["customer_key", "ordered_on", "gross_amount"]].set_axis(
+                ["c", "on", "m"], axis=1
+            ),
             returns.assign(m=-returns["amount"])[["customer_key", "on", "m"]].set_axis(
                 ["c", "on", "m"], axis=1
             ),
@@ -279,7 +281,9 @@ def company_kpis(orders, days, returns, as_of):
     active = months.groupby(["cohort", "month"]).size().unstack(fill_value=0)
     cohorts = active.stack().rename("active_customers").reset_index()
     cohorts = cohorts[cohorts["month"] >= cohorts["cohort"]]
-    cohorts["cohort_customers"] = cohorts["cohort"].map(months.groupby("cohort")["customer_key"].nunique())
+    cohorts["cohort_customers"] = cohorts["cohort"].map(
+        months.groupby("cohort")["customer_key"].nunique()
+    )
     cohorts["retention_rate"] = cohorts["active_customers"] / cohorts["cohort_customers"]
     monthly = orders.groupby(month(orders["ordered_on"])).agg(
         order_count=("order_key", "size"), gross_amount=("gross_amount", "sum")
@@ -316,7 +320,10 @@ def company_kpis(orders, days, returns, as_of):
     for frame in (monthly, daily):
         frame["net_amount"] = frame["gross_amount"] - frame["returned_amount"].fillna(0)
         frame["average_order_amount"] = frame["gross_amount"] / frame["order_count"]
-    cohorts, monthly = cohorts.astype({"cohort": str, "month": str}), monthly.set_axis(monthly.index.astype(str))
+    cohorts, monthly = (
+        cohorts.astype({"cohort": str, "month": str}),
+        monthly.set_axis(monthly.index.astype(str)),
+    )
     return cohorts, monthly.reset_index(names="month"), daily.reset_index(names="date_on")
 
 

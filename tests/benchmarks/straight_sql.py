@@ -23,17 +23,19 @@ from tests.benchmarks.datasets import CHECKOUT
 PROJECT = CHECKOUT / "dbt_project"
 
 
-def settings() -> dict[str, Any]:
-    """Return the settings of the profile's connection that hold no environment variable."""
+def connect(warehouse: Path) -> duckdb.DuckDBPyConnection:
+    """Open a warehouse as dbt does, with the settings of ``profiles.yml``."""
     profile = yaml.safe_load((PROJECT / "profiles.yml").read_text(encoding="utf-8"))
     output = profile["crm"]["outputs"]["duckdb"]
-    given = {**output.get("config_options", {}), **output.get("settings", {})}
+    con = duckdb.connect(str(warehouse), config=_plain(output.get("config_options", {})))
+    for name, value in {"memory_limit": "4GB", **_plain(output.get("settings", {}))}.items():
+        con.execute(f"set {name} = '{value}'")
+    return con
+
+
+def _plain(given: dict[str, Any]) -> dict[str, Any]:
+    """Those that no environment variable decides."""
     return {name: value for name, value in given.items() if "{{" not in str(value)}
-
-
-def connect(warehouse: Path) -> duckdb.DuckDBPyConnection:
-    """Open a warehouse as dbt does."""
-    return duckdb.connect(str(warehouse), config={"memory_limit": "4GB", **settings()})
 
 
 def statements(target: Path, con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
