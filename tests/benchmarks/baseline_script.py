@@ -198,7 +198,6 @@ def order_days(orders):
     gap = orders["days_since_previous_order"]
     orders["gap_1"] = by_customer["days_since_previous_order"].shift(1)
     orders["gap_2"] = by_customer["days_since_previous_order"].shift(2)
-    orders["previous_on"] = by_customer["ordered_on"].shift(1)
     orders["shortening"], orders["was"] = gap < orders["gap_1"], orders["gap_1"] < orders["gap_2"]
     second = orders[orders["order_number"] == 2].set_index("customer_key")["ordered_on"]
     days = orders.groupby(["customer_key", "ordered_on"], as_index=False).agg(
@@ -206,12 +205,12 @@ def order_days(orders):
         gap=("days_since_previous_order", "last"),
         shortening=("shortening", "last"),
         was=("was", "first"),
-        previous_on=("previous_on", "first"),
         day_orders=("order_key", "size"),
         day_amount=("gross_amount", "sum"),
         day_lines=("line_count", "sum"),
         day_items=("item_quantity", "sum"),
     )
+    days["previous_on"] = days.groupby("customer_key")["ordered_on"].shift(1)
     days["second_on"] = days["customer_key"].map(second)
     days.loc[days["second_on"] > days["ordered_on"], "second_on"] = pd.NaT
     days["previous_count"] = days["count"] - days["day_orders"]
