@@ -195,10 +195,13 @@ def _report(
         )
         for metric, value in ours.items()
     ]
+    recency_loss = figures["recency"]["log_loss"]
+    rows.append((period, "log_loss_beside_recency", ours["log_loss"], recency_loss, None))
+    means = {name: float(p.mean()) for name, p in probability.items()}
     rows.append(
-        (period, "log_loss_beside_recency", ours["log_loss"], figures["recency"]["log_loss"], None)
+        (period, "mean_probability", means[winner], means["base rate"], means.get("champion"))
     )
-    rows.append((period, "churned_rate", float(probability[winner].mean()), float(y.mean()), None))
+    rows.append((period, "observed_rate", float(y.mean()), None, None))
     past = choice.table[choice.table["is_winner"]].iloc[0]
     for metric in ("log_loss", "calibration_error", "roc_auc"):
         rows.append(("past cut-offs", metric, float(past[metric]), None, None))
