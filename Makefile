@@ -19,7 +19,7 @@ help:
 	@echo "make test   the tests        make test-slow   the long ones too"
 	@echo "make check  lint, types, SQL lint              make dev   the Dagster UI"
 	@echo "make bench  speed and model benchmarks         make docs  the dbt documentation"
-	@echo "make lock   refresh the dependency lock        make clean remove .crm (all state)"
+	@echo "make lock   refresh the lock (UPGRADE=--upgrade)        make clean remove .crm (all state)"
 
 setup: $(VENV)/.ready dbt_project/target/manifest.json
 
@@ -68,7 +68,7 @@ docs: setup
 	$(BIN)/python -m crm_pipeline.resources.dbt docs
 
 lock:
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --all-extras --python-version 3.11 --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --all-extras --python-version 3.11 --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf .crm

@@ -1,1 +1,1 @@
-"""The Dagster project: wiring, reading and writing. Statistics live in ``ml``, transformations in dbt."""
+"""The Dagster project: wiring, reading and writing. Statistics live in ``ml``, SQL in dbt."""

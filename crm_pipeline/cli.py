@@ -36,7 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
         command.set_defaults(call=_command(path))
         return command
 
-    run = add("run", "run:run", "land what is in the inbox and run everything, publication included")
+    run = add(
+        "run", "run:run", "land what is in the inbox and run everything, publication included"
+    )
     run.add_argument("--source", action="append", default=[], metavar="NAME", dest="sources")
     run.add_argument("--as-of", metavar="DATE", help="business day, as 2026-11-22")
     run.add_argument("--full-refresh", action="store_true", help="rebuild incremental tables")

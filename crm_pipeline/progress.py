@@ -18,6 +18,7 @@ class ProgressHandler(logging.Handler):
     """Prints a line when a step ends, and every failed check with its description."""
 
     def __init__(self) -> None:
+        """Start with no step running."""
         super().__init__(logging.DEBUG)
         self._started: dict[str, float] = {}
 
@@ -46,9 +47,9 @@ class ProgressHandler(logging.Handler):
                 _TERMINAL.write(f"  {word} check {name}: {check.description or 'see the UI'}\n")
 
 
-@dg.logger(description="One line a step, for `crm run`.")
+@dg.logger({}, description="One line a step, for `crm run`.")
 def progress_logger(_context: dg.InitLoggerContext) -> logging.Logger:
     """Return the logger that Dagster hands every event of the run."""
-    logger = logging.Logger("crm.progress")  # noqa: LOG001  one of its own for every run
+    logger = logging.Logger("crm.progress")
     logger.addHandler(ProgressHandler())
     return logger

@@ -1,1 +1,1 @@
-"""Plain Python models: frames in, frames and fitted models out. No Dagster, SQL, environment or clock."""
+"""Plain Python models: frames in, frames and fitted models out; no SQL, environment or clock."""

@@ -56,7 +56,8 @@ def summary(settings: Settings) -> str:
         as_of = one("select as_of from meta.build")[0]
         tables, rows = one("select count(*), sum(row_count) from meta.freshness")
         customers, orders = one(
-            "select (select count(*) from marts.dim_customers), (select count(*) from marts.fct_orders)"
+            "select (select count(*) from marts.dim_customers), "
+            "(select count(*) from marts.fct_orders)"
         )
         passed, checks = one("select count(*) filter (where passed), count(*) from meta.quality")
         quarantined = one("select coalesce(sum(row_count), 0) from meta.quarantine")[0]
@@ -113,5 +114,7 @@ def sample(options: argparse.Namespace) -> int:
         temporary = target / f".{table}.parquet.part"
         shutil.copyfile(folder / f"{table}.parquet", temporary)
         temporary.replace(target / f"{table}.parquet")
-    print(f"crm: {len(_COMPLETE_JOURNEY)} files in inbox/{options.name}; next: CRM_SOURCES={options.name} crm run")
+    print(
+        f"crm: {len(_COMPLETE_JOURNEY)} files in inbox/{options.name}; next: CRM_SOURCES={options.name} crm run"
+    )
     return 0

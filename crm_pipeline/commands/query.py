@@ -48,7 +48,7 @@ def query(options: argparse.Namespace) -> int:
                 writer.writerows(rows)
         else:
             names = relation.columns
-            rows = [dict(zip(names, row, strict=True)) for row in relation.fetchall()]
-            json.dump(rows, sys.stdout, default=str, ensure_ascii=False, indent=1)
+            records = [dict(zip(names, row, strict=True)) for row in relation.fetchall()]
+            json.dump(records, sys.stdout, default=str, ensure_ascii=False, indent=1)
             print()
     return 0

@@ -44,9 +44,9 @@ def run_everything(
 
     import dagster as dg
 
+    from crm_pipeline.definitions import defs
     from crm_pipeline.defs.landing.assets import CONTRACTS, check_sources
     from crm_pipeline.defs.landing.inbox import wait_until_settled
-    from crm_pipeline.definitions import defs
     from crm_pipeline.resources.leaks import free_leaked_slots
 
     check_sources(settings, sources)

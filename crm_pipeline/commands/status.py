@@ -49,10 +49,13 @@ def collect(settings: Settings) -> dict[str, Any]:
         landed = {
             f"{row['source']}.{row['table_name']}": row["at"]
             for row in rows(
-                "select source, table_name, max(landed_at) as at from meta.landed_files group by all"
+                "select source, table_name, max(landed_at) as at "
+                "from meta.landed_files group by all"
             )
         }
-        failed = rows("from meta.quality where not passed order by severity, table_name, check_name")
+        failed = rows(
+            "from meta.quality where not passed order by severity, table_name, check_name"
+        )
         status = {
             "build": build,
             "champions": json.loads(build["champions"]),

@@ -14,10 +14,14 @@ Lineage = dict[str, dict[str, list[tuple[str, str]]]]
 """Model's unique id -> column -> (parent's unique id, parent's column)."""
 
 
+def _name(node: Mapping[str, Any]) -> str:
+    return str(node.get("identifier") or node.get("alias") or node["name"])
+
+
 def _relations(manifest: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     nodes = [*manifest["nodes"].values(), *manifest["sources"].values()]
     return {
-        (node["schema"], node.get("identifier") or node.get("alias") or node["name"]): node["unique_id"]
+        (node["schema"], _name(node)): node["unique_id"]
         for node in nodes
         if node["resource_type"] in ("model", "seed", "source")
     }
@@ -60,8 +64,7 @@ def column_lineage(manifest: Mapping[str, Any], seed_columns: Mapping[str, list[
     schema: dict[str, dict[str, dict[str, str]]] = {}
 
     def learn(node: Mapping[str, Any], columns: list[str]) -> None:
-        name = node.get("identifier") or node.get("alias") or node["name"]
-        schema.setdefault(node["schema"], {})[name] = dict.fromkeys(columns, "text")
+        schema.setdefault(node["schema"], {})[_name(node)] = dict.fromkeys(columns, "text")
 
     for node in manifest["sources"].values():
         columns = list(node["columns"])
@@ -75,7 +78,12 @@ def column_lineage(manifest: Mapping[str, Any], seed_columns: Mapping[str, list[
             tree = parse_one(node["compiled_code"], dialect="duckdb")
             for table in tree.find_all(exp.Table):
                 table.set("catalog", None)
-            query = qualify(tree, dialect="duckdb", schema=schema, validate_qualify_columns=False)
+            query: Any = qualify(
+                tree,
+                dialect="duckdb",
+                schema=dict[Any, Any](schema),
+                validate_qualify_columns=False,
+            )
             columns = [column.alias_or_name for column in query.selects]
         except (SqlglotError, KeyError):
             learn(node, list(node["columns"]))
@@ -84,7 +92,9 @@ def column_lineage(manifest: Mapping[str, Any], seed_columns: Mapping[str, list[
         found[unique_id] = {}
         for column in columns:
             try:
-                root = lineage(column, query.copy(), dialect="duckdb", schema=schema)
+                root = lineage(
+                    column, query.copy(), dialect="duckdb", schema=dict[Any, Any](schema)
+                )
             except (SqlglotError, ValueError):
                 continue
             parents = set()

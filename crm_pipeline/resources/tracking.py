@@ -23,8 +23,9 @@ from crm_pipeline.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
-    from ml.evaluation.result import TrainingResult
     from sklearn.base import BaseEstimator
+
+    from ml.evaluation.result import TrainingResult
 
 EXPERIMENT = "crm"
 CHAMPION = "champion"
@@ -89,6 +90,7 @@ class Tracking(dg.ConfigurableResource):
     def candidate(self, model: str, model_version: str) -> Candidate | None:
         """Return what is known of this version, or ``None`` if it was never trained."""
         import pandas as pd
+
         from ml.evaluation.result import GateInputs, TrainingResult
 
         client = self._client()
@@ -176,7 +178,9 @@ class Tracking(dg.ConfigurableResource):
                 figure.savefig(folder / "figures" / f"{title}.png", dpi=110, metadata={})
             client.log_artifacts(run_id, str(folder))
         if result.estimator is not None:
-            self._log_model(mlflow, client, run_id, model, model_version, result, example, trusted_types)
+            self._log_model(
+                mlflow, client, run_id, model, model_version, result, example, trusted_types
+            )
         client.set_terminated(run_id)
 
     @staticmethod
@@ -251,7 +255,7 @@ class Tracking(dg.ConfigurableResource):
             registered = client.get_model_version_by_alias(model, CHAMPION)
         except MlflowException:
             return None
-        tags = client.get_run(registered.run_id).data.tags
+        tags = client.get_run(str(registered.run_id)).data.tags
         if tags.get("horizon_days") != str(horizon_days):
             return None
         file = _model_file(mlflow, f"models:/{model}/{registered.version}")

@@ -104,7 +104,7 @@ class Warehouse(dg.ConfigurableResource):
 
     @contextmanager
     def publishing(self, target: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection to the new file ``target`` (``p``, in use) beside the warehouse (``w``).
+        """Yield a connection to the new file ``target`` (``p``) beside the warehouse (``w``).
 
         The warehouse is attached read-only; leaving the block checkpoints and closes the file.
         """

@@ -23,9 +23,13 @@ def _assets(repository):
 
 
 def test_every_step_holds_the_writers_slot(repository):
-    steps = {d.op.name: d.op.pool for d in repository.assets_defs_by_key.values() if d.is_executable}
+    steps = {
+        d.op.name: d.op.pool for d in repository.assets_defs_by_key.values() if d.is_executable
+    }
     steps |= {
-        d.op.name: d.op.pool for d in repository.asset_checks_defs_by_key.values() if d.is_executable
+        d.op.name: d.op.pool
+        for d in repository.asset_checks_defs_by_key.values()
+        if d.is_executable
     }
     assert steps
     assert {name for name, pool in steps.items() if pool != WRITER_POOL} == set()
@@ -34,8 +38,7 @@ def test_every_step_holds_the_writers_slot(repository):
 def test_no_asset_is_an_external_stub(repository):
     """A misspelled key passes validation as an external asset: none may exist."""
     graph = repository.asset_graph
-    executable = set(graph.executable_asset_keys)
-    strangers = {key.to_user_string() for key in graph.get_all_asset_keys() if key not in executable}
+    strangers = graph.get_all_asset_keys() - set(graph.executable_asset_keys)
     assert strangers == set()
 
 
@@ -117,9 +120,7 @@ def test_no_clock_in_sql():
 
 def test_every_conditional_model_has_a_unit_test(manifest):
     tested = {
-        node
-        for test in manifest["unit_tests"].values()
-        for node in test["depends_on"]["nodes"]
+        node for test in manifest["unit_tests"].values() for node in test["depends_on"]["nodes"]
     }
     pattern = re.compile(r"\bcase\b|\bover\s*\(|cast\(", re.IGNORECASE)
     untested = [

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
+from pydantic import Field
 
 from crm_pipeline.defs.landing.ledger import event_span
 from crm_pipeline.defs.landing.loader import land
@@ -74,7 +75,7 @@ def _check_specs() -> list[dg.AssetCheckSpec]:
 class LandingConfig(dg.Config):
     """Launchpad options: which sources to land; none named means all enabled."""
 
-    sources: list[str] = []
+    sources: list[str] = Field(default_factory=list)
 
 
 def check_sources(settings: Settings, named: list[str]) -> None:

@@ -145,6 +145,8 @@ def must_split(prepared: Prepared) -> bool:
     if prepared.text is None:
         return False
     grammar = Grammar.of(prepared.contract)
+    if prepared.text.has_nul:
+        return True
     return grammar.needs_splitting(prepared.field_count) or prepared.header_lines > 1
 
 

@@ -62,9 +62,15 @@ class Grammar:
     """How the lines of one table's files become fields."""
 
     def __init__(
-        self, *, delimiter: str | None, quote: str | None, is_whole_line: bool = False
+        self,
+        *,
+        delimiter: str | None,
+        quote: str | None,
+        null_tokens: Sequence[str] = (),
+        is_whole_line: bool = False,
     ) -> None:
-        """Take the delimiter (``None``: the line is one field) and the quote."""
+        """Take the delimiter (``None``: the line is one field), the quote, the null tokens."""
+        self.nulls = frozenset({b"", *(token.encode() for token in null_tokens)})
         self.is_whole_line = is_whole_line or delimiter is None
         self.is_blank_separated = not self.is_whole_line and delimiter == "whitespace"
         has_quote = quote and not self.is_whole_line and not self.is_blank_separated
@@ -79,6 +85,7 @@ class Grammar:
         return cls(
             delimiter=contract.delimiter,
             quote=contract.quote,
+            null_tokens=contract.null_tokens,
             is_whole_line=contract.format == "jsonl",
         )
 
@@ -125,7 +132,11 @@ class Grammar:
         field = b"(?:" + quoted + b"|" + plain + b")"
         more = b"(?:" + delimiter + field + b")"
         body = b"(?:[^" + quote + b"]++|" + quote * 2 + b")*+"
-        whole = b"(" + field + more + b"{%d})(?:" % (field_count - 1) + delimiter + b")*+"
+        # Fields too many are let pass at the end where they hold nothing, as DuckDB does.
+        null = b"(?:" + b"|".join(re.escape(n) for n in sorted(self.nulls, reverse=True)) + b")"
+        empty = b"(?:" + space + quote + null + quote + space + b"|" + null + b")"
+        surplus = b"(?:" + delimiter + empty + b"(?=" + delimiter + rb"|\Z))*+"
+        whole = b"(" + field + more + b"{%d})" % (field_count - 1) + surplus
         still_open = b"(?:" + field + delimiter + b")*+" + space + quote + body
         shapes = (whole, field + more + b"*+", still_open, body)
         return tuple(re.compile(shape) for shape in shapes)
@@ -301,12 +312,18 @@ class _Splitter:
     def _fitted(self, line: bytes, surplus: int) -> bytes | None:
         """Return a line with the right number of fields, or ``None``.
 
-        Empty fields too many at the end are dropped, as DuckDB does.
+        Fields too many that hold nothing are dropped.
         """
         if surplus == 0:
             return line
-        tail = self.grammar.delimiter * surplus
-        return line[: -len(tail)] if surplus > 0 and line.endswith(tail) else None
+        if surplus < 0:
+            return None
+        fields = line.split(self.grammar.delimiter)
+        kept = self.field_count
+        nulls = self.grammar.nulls
+        return (
+            self.grammar.delimiter.join(fields[:kept]) if nulls.issuperset(fields[kept:]) else None
+        )
 
     def _long_record(self, number: int, first: bytes) -> None:
         """A quote is open at the end of the line: find its end, or give up this line alone."""

@@ -58,6 +58,7 @@ class Normalised:
         raw_size: Size of the file in bytes.
         line_count: Physical lines.
         encoding: The encoding that was used.
+        has_nul: Whether the text holds NUL characters, which DuckDB takes for the empty null token.
     """
 
     parts: tuple[Part, ...]
@@ -66,6 +67,7 @@ class Normalised:
     raw_size: int
     line_count: int
     encoding: str
+    has_nul: bool = False
 
 
 def normalise(
@@ -146,6 +148,7 @@ class _Pass:
             raw_size=self.raw_size,
             line_count=self.writer.line_count,
             encoding=self.encoding,
+            has_nul=self.writer.has_nul,
         )
 
     def _raw(self, file: BinaryIO) -> Iterator[bytes]:
@@ -252,6 +255,7 @@ class _PartWriter:
         self.folder = folder
         self.digest = hashlib.sha256()
         self.line_count = 0
+        self.has_nul = False
         self.parts: list[Part] = []
         self._file: BinaryIO | None = None
         self._part_lines = 0
@@ -259,6 +263,7 @@ class _PartWriter:
 
     def write(self, data: bytes) -> None:
         self.digest.update(data)
+        self.has_nul = self.has_nul or b"\0" in data
         if self._part_bytes + len(data) > PART_BYTES:
             cut = data.rfind(b"\n") + 1
             if cut:

@@ -60,9 +60,7 @@ def candidate_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             version, digest = content_version(spec.package, frames, spec.settings(settings))
             known = tracking.candidate(spec.name, version)
             if known is None:
-                champion = tracking.champion(
-                    spec.name, horizon_days=spec.horizon_days(settings)
-                )
+                champion = tracking.champion(spec.name, horizon_days=spec.horizon_days(settings))
                 result = spec.train(frames, settings, champion and champion.estimator)
                 tracking.record(
                     spec.name,
@@ -147,9 +145,7 @@ def champion_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 decided = decide(candidate.result)
                 decision = "promoted" if decided.promoted else "refused"
                 reason = decided.reason
-                tracking.decide(
-                    spec.name, version, promoted=decided.promoted, reason=reason
-                )
+                tracking.decide(spec.name, version, promoted=decided.promoted, reason=reason)
             with warehouse.writer() as db:
                 save_decision(
                     db, model=spec.name, model_version=version, decision=decision, reason=reason
@@ -182,14 +178,12 @@ def scores_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             group_name="modelling",
             owners=OWNERS,
             kinds={"python", "duckdb"},
-            description=spec.description if table == spec.table else None,
+            description=spec.description,
         )
         for table in [spec.table, *spec.further]
     ]
 
-    @dg.multi_asset(
-        name=f"score_{spec.name}", specs=specs, pool=WRITER_POOL, retry_policy=RETRY
-    )
+    @dg.multi_asset(name=f"score_{spec.name}", specs=specs, pool=WRITER_POOL, retry_policy=RETRY)
     def scores(warehouse: Warehouse, tracking: Tracking) -> Iterator[dg.MaterializeResult]:
         with plain_failures(), warehouse.writer() as db:
             settings = run_settings(db)

@@ -16,6 +16,7 @@ from crm_pipeline.defs.modelling.store import RunSettings, frame
 
 if TYPE_CHECKING:
     import pandas as pd
+
     from ml.evaluation.result import TrainingResult
 
 Frames = dict[str, "pd.DataFrame"]

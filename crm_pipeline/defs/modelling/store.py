@@ -1,4 +1,4 @@
-"""What the modelling assets read and write in the warehouse: frames in, scores and decisions out."""
+"""What the modelling assets read and write in the warehouse: frames, scores, decisions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import duckdb
 
 if TYPE_CHECKING:
     import pandas as pd
+
     from ml.evaluation.result import TrainingResult
 
 _LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")

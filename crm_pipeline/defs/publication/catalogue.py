@@ -78,7 +78,11 @@ def published_tables(manifest: Mapping[str, Any]) -> list[PublishedTable]:
         if not meta.get("key"):
             raise UserError(f"{node['schema']}.{name} states no config.meta.key in its yaml.")
         columns = tuple(
-            Column(column["name"], column["description"], _meta(column).get("unit") or unit_of(column["name"]))
+            Column(
+                column["name"],
+                column["description"],
+                _meta(column).get("unit") or unit_of(column["name"]),
+            )
             for column in node["columns"].values()
         )
         names = {column.name for column in columns}

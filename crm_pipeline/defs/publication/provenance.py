@@ -44,9 +44,7 @@ def _observed(metadata: dict[str, Any]) -> str:
     return json.dumps(numbers, sort_keys=True) if numbers else ""
 
 
-def last_check_results(
-    instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey]
-) -> pd.DataFrame:
+def last_check_results(instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey]) -> pd.DataFrame:
     """Return the last result of every check among ``keys`` that ever ran, for ``meta.quality``."""
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     rows = []
@@ -68,4 +66,3 @@ def last_check_results(
         )
     names = ["check_name", "table_name", "severity", "passed", "observed", "checked_at"]
     return pd.DataFrame(rows, columns=names)
-

@@ -78,10 +78,11 @@ def read_for_suite(
 def validate(name: str, frame: pd.DataFrame, rows: int) -> Verdict:
     """Hold ``frame`` against the suite ``name``."""
     import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     suite = gx.ExpectationSuite(**load_suite(name))
     batch = (
         context.data_sources.add_pandas("frames")
@@ -94,6 +95,7 @@ def validate(name: str, frame: pd.DataFrame, rows: int) -> Verdict:
         if result.success:
             continue
         config = result.expectation_config
+        assert config is not None
         columns = "/".join(str(config.kwargs[a]) for a in _COLUMN_ARGUMENTS if a in config.kwargs)
         count = (result.result or {}).get("unexpected_count", "?")
         failed.append(f"{config.type} on {columns}: {count} rows")

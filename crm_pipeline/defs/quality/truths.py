@@ -42,7 +42,9 @@ def _count(con: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int(row[0] or 0) if row else 0
 
 
-def _accounting(con: duckdb.DuckDBPyConnection, contracts: Contracts, sources: Sequence[str]) -> int:
+def _accounting(
+    con: duckdb.DuckDBPyConnection, contracts: Contracts, sources: Sequence[str]
+) -> int:
     """Count the sources whose facts do not add up to the source's own total.
 
     The total is stated by the source's contract, table by table, as ``meta.control_total``: an
@@ -51,8 +53,7 @@ def _accounting(con: duckdb.DuckDBPyConnection, contracts: Contracts, sources: S
     wrong = 0
     for name in sources:
         parts = [
-            f"select sum({table.control_total}) as total "
-            f'from raw."{table.identifier}"'
+            f'select sum({table.control_total}) as total from raw."{table.identifier}"'
             for table in contracts[name].tables
             if table.control_total
         ]
@@ -61,7 +62,8 @@ def _accounting(con: duckdb.DuckDBPyConnection, contracts: Contracts, sources: S
         wrong += _count(
             con,
             f"""
-            with own as (select coalesce(sum(total), 0) as amount from ({" union all ".join(parts)})),
+            with own as (
+                select coalesce(sum(total), 0) as amount from ({" union all ".join(parts)})),
             facts as (
                 select
                     coalesce((select sum(line_amount) from marts.fct_order_items
@@ -79,7 +81,9 @@ def _accounting(con: duckdb.DuckDBPyConnection, contracts: Contracts, sources: S
 
 
 def _fixed(sql: str) -> Counter:
-    def count(con: duckdb.DuckDBPyConnection, _contracts: Contracts, _sources: Sequence[str]) -> int:
+    def count(
+        con: duckdb.DuckDBPyConnection, _contracts: Contracts, _sources: Sequence[str]
+    ) -> int:
         return _count(con, sql)
 
     return count
