@@ -36,7 +36,8 @@ class LabelledData:
         everything: All labelled rows, for the refit.
         evaluation_on: The evaluation cut-off.
         training_cut_offs: Number of cut-offs in ``training``.
-        book_days: Age of the record at the latest training cut-off.
+        book_days: Age of the record at the latest training cut-off; it begins when one customer in
+            a hundred has ordered, so that a single wrong date does not make it old.
     """
 
     training: Rows
@@ -74,14 +75,16 @@ def labelled_data(
         )
     known = on.isin(sorted(enough))
     training = _rows(joined[on.isin(sorted(training_on))])
-    start = pd.to_datetime(features["first_order_on"]).min()
+    last = max(training_on)
+    first_orders = training[0].loc[training[0]["cut_off_on"] == last, "first_order_on"]
+    start = first_orders.sort_values().iloc[len(first_orders) // 100]
     return LabelledData(
         training=training,
         evaluation=_rows(joined[on == evaluation_on]),
         everything=_rows(joined[known]),
         evaluation_on=evaluation_on,
         training_cut_offs=len(training_on),
-        book_days=int((max(training_on) - start).days),
+        book_days=int((last - start).days),
     )
 
 

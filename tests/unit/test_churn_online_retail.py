@@ -27,7 +27,8 @@ def lines(shared_data) -> pd.DataFrame:
     """Lines of known customers: sales and, negative, returns."""
     return duckdb.sql(
         f"""
-        select 'online_retail:' || customer::double::integer as customer_key, invoice, hash(product) as product,
+        select 'online_retail:' || customer::double::integer as customer_key, invoice,
+            hash(product) as product,
             sold_at::date::timestamp as ordered_on, quantity * price as amount,
             starts_with(invoice, 'C') as is_return
         from read_csv('{shared_data("online_retail/online_retail.csv.gz")}', header = true,

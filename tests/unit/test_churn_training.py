@@ -274,3 +274,18 @@ def test_a_fact_that_tells_the_outcome_alone_is_pointed_out(small):
     )
     outcome = train((leaking, labels, cut_offs))
     assert "return_count (AUC 1.000)" in outcome.reason
+
+
+def test_a_young_record_is_not_made_old_by_one_wrong_date():
+    features, labels, cut_offs = frames(company(customers=900, days=330, seed=6), training=2)
+    features.loc[features["customer_key"] == features["customer_key"].min(), "first_order_on"] = (
+        pd.Timestamp("1990-01-01")
+    )
+    outcome = train((features, labels, cut_offs))
+    assert outcome.parameters["book_days"] < 365
+    assert outcome.parameters["feature_set"] == "stable"
+
+
+def test_an_old_record_may_use_time_on_book(result):
+    assert result.parameters["book_days"] >= 365
+    assert result.parameters["feature_set"] == "full"
