@@ -146,7 +146,7 @@ select
     -- orders
     order_count,
     purchase_day_count,
-    greatest(purchase_day_count - 1, 0) as repeat_count,
+    purchase_day_count - 1 as repeat_count,
     {{ days_between('first_order_on', 'ordered_on') }} as last_repeat_age_days,
     {{ days_between('first_order_on', 'cut_off_on') }} as observed_age_days,
     -- of the paid repeat days: a day on which nothing was paid says when, not how much
