@@ -123,8 +123,9 @@ def _typed_sql(prepared: Prepared) -> str:
             f"from (select *, {typed} from (select true as _is_object, {raw} from {scan}))"
         )
     if not scans:
-        nothing = ", ".join(f"cast(null as varchar) as v{index}" for index in columns)
-        scans = [f"select *, {typed} from (select 0 as _line, true as _is_object, {nothing}) limit 0"]
+        values = ", ".join(f"cast(null as varchar) as v{index}" for index in columns)
+        nothing = f"select 0 as _line, true as _is_object, {values}"
+        scans = [f"select *, {typed} from ({nothing}) limit 0"]
     return " union all ".join(scans)
 
 
