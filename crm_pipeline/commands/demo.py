@@ -114,7 +114,6 @@ def sample(options: argparse.Namespace) -> int:
         temporary = target / f".{table}.parquet.part"
         shutil.copyfile(folder / f"{table}.parquet", temporary)
         temporary.replace(target / f"{table}.parquet")
-    print(
-        f"crm: {len(_COMPLETE_JOURNEY)} files in inbox/{options.name}; next: CRM_SOURCES={options.name} crm run"
-    )
+    name = options.name
+    print(f"crm: {len(_COMPLETE_JOURNEY)} files in inbox/{name}; next: CRM_SOURCES={name} crm run")
     return 0

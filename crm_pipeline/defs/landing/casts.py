@@ -122,7 +122,7 @@ def _timestamp_from_text(contract: TableContract, value: str) -> str:
     instants = [form for form in formats if form not in local]
     parsed = [
         _utc_of_local(contract, f"try_strptime({value}, {literals(local)})") if local else "",
-        f"cast(try_strptime({value}, {literals(instants)}) as timestamp)" if instants else "",
+        _utc_of_instant(f"try_strptime({value}, {literals(instants)})") if instants else "",
     ]
     return f"coalesce({', '.join(part for part in parsed if part)})"
 

@@ -226,13 +226,16 @@ def write_scores(
 
 
 def replace_table(
-    con: duckdb.DuckDBPyConnection, table: str, types: Mapping[str, str], frame: pd.DataFrame
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    types: Mapping[str, str],
+    frame: pd.DataFrame | None,
 ) -> None:
-    """Replace ``scores.<table>`` with ``frame``, in the declared types."""
+    """Replace ``scores.<table>`` with ``frame``, in the declared types; empty without one."""
     columns = ", ".join(f"{name} {kind}" for name, kind in types.items())
     con.execute("create schema if not exists scores")
     con.execute(f"create or replace table scores.{table} ({columns})")
-    if len(frame):
+    if frame is not None:
         con.register("incoming", frame)
         con.execute(f"insert into scores.{table} select {', '.join(types)} from incoming")
         con.unregister("incoming")

@@ -4,7 +4,7 @@ with settings as (
 
 ),
 
-current_date_only as (
+only_the_current_day as (
 
     select
         as_of,
@@ -16,16 +16,16 @@ current_date_only as (
 month_ends as (
 
     {% for months_back in range(12) %}
-        select
-            {{ add_days(add_months(month_of('as_of'), -months_back), -1) }} as as_of,
-            false as is_current
-        from settings
-        {{ 'union all' if not loop.last }}
+    select
+        {{ add_days(add_months(month_of('as_of'), -months_back), -1) }} as as_of,
+        false as is_current
+    from settings
+    {{ 'union all' if not loop.last }}
     {% endfor %}
 
 )
 
-select * from current_date_only
+select * from only_the_current_day
 
 union all
 
