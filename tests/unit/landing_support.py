@@ -15,7 +15,7 @@ from crm_pipeline.defs.landing.loader import land
 from crm_pipeline.defs.landing.report import LandingReport
 from crm_pipeline.defs.landing.sources import SourceContract, sources_from_manifest
 
-START = datetime(2026, 1, 1, 12, 0)
+START = datetime.fromisoformat("2026-01-01 12:00:00")
 
 
 def manifest_of(text: str) -> dict[str, Any]:

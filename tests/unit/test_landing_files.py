@@ -1,0 +1,536 @@
+"""Files land: what is accepted, quarantined, refused, left alone, and what is said about it."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import time
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from crm_pipeline.defs.landing.ledger import event_span, latest_event_on
+from crm_pipeline.errors import UserError
+from tests.unit.landing_support import Company, contracts_of, outcomes, shop
+
+HEADER = "id,name,amount\n"
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Company:
+    return Company(tmp_path, shop())
+
+
+def utc(text: str) -> datetime:
+    """Return a naive UTC time, as DuckDB does."""
+    return datetime.fromisoformat(text)
+
+
+def land_text(tmp_path: Path, data: str | bytes, columns: str | None = None, **settings: object):
+    company = Company(tmp_path, shop(columns, **settings))
+    company.put("orders.csv", data)
+    return company, company.land()
+
+
+def test_rows_that_fit_land_and_the_others_wait_in_quarantine(company):
+    company.put("orders.csv", HEADER + "1,Ann,2.50\nx,Bob,1\n,Cid,1\n4,Dee,much\n5,Eve,\n")
+    report = company.land()
+    assert report.is_ok
+    assert company.rows() == [
+        (1, "Ann", Decimal("2.50"), "orders.csv", 2),
+        (5, "Eve", None, "orders.csv", 6),
+    ]
+    assert company.quarantine() == [
+        (3, "id", "bad_type", "x"),
+        (4, "id", "missing_value", None),
+        (5, "amount", "bad_type", "much"),
+    ]
+    assert company.accounts() == [("orders.csv", 5, 2, 3)]
+    assert report.tables["shop__orders"].message == "5 rows read = 2 accepted + 3 quarantined"
+
+
+def test_a_row_with_two_faults_counts_once_in_the_summary(company):
+    company.put("orders.csv", HEADER + "x,Ann,much\n2,Bob,1\n,Cid,much\n")
+    company.land()
+    assert company.summary() == [
+        ("shop", "orders", "orders.csv", "bad_type", 1),
+        ("shop", "orders", "orders.csv", "missing_value", 1),
+    ]
+    assert company.accounts() == [("orders.csv", 3, 1, 2)]
+
+
+def test_landing_twice_lands_nothing(company):
+    company.put("orders.csv", HEADER + "1,Ann,2\n")
+    first = company.land()
+    second = company.land()
+    assert outcomes(first) == {"orders.csv": "landed"}
+    assert outcomes(second) == {"orders.csv": "unchanged"}
+    assert company.con.execute("select count(*) from control.files").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (HEADER + "1,Ann,2\n2,Bob,3\n").replace("\n", "\r\n").encode(),
+        (HEADER + "1,Ann,2\n2,Bob,3\n").replace("\n", "\r").encode(),
+        (HEADER + "1,Ann,2\n2,Bob,3").encode(),
+        ("\ufeff" + HEADER + "1,Ann,2\n2,Bob,3\n").encode(),
+        gzip.compress((HEADER + "1,Ann,2\n2,Bob,3\n").encode()),
+        gzip.compress(HEADER.encode()) + gzip.compress(b"1,Ann,2\r\n2,Bob,3\r\n"),
+    ],
+    ids=["crlf", "cr", "no last line end", "byte order mark", "gzip", "two gzip members"],
+)
+def test_the_same_text_is_the_same_content(company, data):
+    company.put("orders_a.csv", HEADER + "1,Ann,2\n2,Bob,3\n")
+    company.land()
+    company.put("orders_b.csv", data)
+    report = company.land()
+    assert outcomes(report)["orders_b.csv"] == "copy"
+    assert company.rows("id, _file, _line") == [(1, "orders_b.csv", 2), (2, "orders_b.csv", 3)]
+
+
+def test_a_corrected_file_replaces_what_its_older_version_brought(company):
+    company.put("orders.csv", HEADER + "1,Ann,2\n2,Bob,3\n")
+    company.land()
+    company.put("orders.csv", HEADER + "1,Ann,9\n")
+    company.land()
+    assert company.rows("id, amount") == [(1, Decimal("9.00"))]
+    company.put("orders.csv", HEADER + "1,Ann,2\n2,Bob,3\n")
+    report = company.land()
+    assert [file.landing_number for file in report.files] == [3]
+    assert company.rows("id, amount") == [(1, Decimal("2.00")), (2, Decimal("3.00"))]
+
+
+def test_removing_a_file_changes_nothing_and_retracting_it_does(company):
+    company.put("orders.csv", HEADER + "1,Ann,2\n")
+    company.land()
+    company.remove("orders.csv")
+    company.land()
+    assert len(company.rows()) == 1
+    assert company.retract("orders.csv") == ["orders"]
+    assert company.rows() == []
+    with pytest.raises(UserError, match=r"orders\.csv of source shop has not landed"):
+        company.retract("orders.csv")
+
+
+def test_a_retracted_file_stays_retracted_until_it_is_delivered_again(company):
+    path = company.put("orders.csv", HEADER + "1,Ann,2\n")
+    company.land()
+    company.retract("orders.csv")
+    assert outcomes(company.land()) == {"orders.csv": "retracted"}
+    assert company.rows() == []
+    later = path.stat().st_mtime_ns + 10**9
+    os.utime(path, ns=(later, later))
+    os.utime(path.with_name("orders.csv.done"), ns=(later, later))
+    assert outcomes(company.land()) == {"orders.csv": "landed"}
+    assert len(company.rows()) == 1
+
+
+def test_of_rows_with_one_key_the_greatest_version_then_name_then_line_counts(tmp_path):
+    columns = """
+    - {name: id, data_type: bigint}
+    - {name: version, data_type: integer}
+    - {name: name, data_type: varchar}
+    """
+    company = Company(tmp_path, shop(columns, key=["id"], version="version"))
+    head = "id,version,name\n"
+    company.put("orders_b.csv", head + "1,1,b\n2,7,b\n3,1,b1\n3,1,b2\n")
+    company.put("orders_a.csv", head + "1,2,a\n2,7,a\n,1,no key\n")
+    company.land()
+    assert company.rows("id, name") == [(1, "a"), (2, "b"), (3, "b2")]
+    assert company.quarantine() == [(4, "id", "missing_value", None)]
+
+
+def test_rows_without_key_stay_even_if_alike(company):
+    company.put("orders_a.csv", HEADER + "1,Ann,2\n1,Ann,2\n")
+    company.put("orders_b.csv", HEADER + "1,Ann,2\n1,Ann,2\n9,Zoe,1\n")
+    company.land()
+    assert len(company.rows()) == 5
+
+
+def test_header_decides_where_a_column_is_found(company):
+    company.put("orders.csv", "AMOUNT, Name ,extra,id\n2,Ann,?,1\n")
+    report = company.land()
+    assert company.rows("id, name, amount") == [(1, "Ann", Decimal("2.00"))]
+    assert "columns not declared and not read: extra" in report.files[0].message
+
+
+def test_an_optional_column_may_be_missing_and_is_reported(company):
+    company.put("orders.csv", "id\n1\n")
+    report = company.land()
+    assert company.rows("id, name, amount") == [(1, None, None)]
+    assert "missing columns read as null: name, amount" in report.files[0].message
+
+
+def test_the_second_of_two_columns_of_one_name_can_be_had(tmp_path):
+    columns = """
+    - {name: category, data_type: varchar}
+    - {name: subcategory, data_type: varchar, config: {meta: {header: "category#2"}}}
+    """
+    company, report = land_text(tmp_path, "category,category\na,b\n", columns)
+    assert company.rows("category, subcategory") == [("a", "b")]
+    assert "several columns alike: category" in report.files[0].message
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("orders.csv", b"ident,name,amount\n1,Ann,2\n", "its header lacks id. Expected id, name"),
+        ("orders.csv", b"", "it is empty, not even a header; expected the columns id, name"),
+        ("orders.csv", b"\xff\xfei\0d\0", "its header is not utf-8 text"),
+        ("orders.csv.gz", gzip.compress(b"id\n" + b"1\n" * 999)[:-9], "the file is truncated"),
+        ("orders.csv.gz", b"id,name,amount\n", "named .gz but is not gzip-compressed"),
+        ("orders.csv.gz", gzip.compress(b"id\n1\n") + b"garbage", "gzip stream is damaged"),
+        ("orders.csv", b"id,name,amount\nx,Ann,2\ny,Bob,2\n", "2 of 2 rows do not fit"),
+    ],
+)
+def test_a_file_that_cannot_land_is_refused_whole_and_the_others_land(company, name, data, said):
+    company.put(name, data)
+    company.put("orders_good.csv", HEADER + "7,Ann,2\n")
+    report = company.land()
+    assert not report.is_ok
+    assert not report.tables["shop__orders"].is_ok
+    assert outcomes(report) == {name: "refused", "orders_good.csv": "landed"}
+    assert said in next(file.message for file in report.files if file.outcome == "refused")
+    assert company.rows("id, _file") == [(7, "orders_good.csv")]
+    assert company.quarantine() == []
+    assert list((company.home / "tmp").iterdir()) == []
+
+
+def test_a_refused_correction_leaves_the_good_version(company):
+    company.put("orders.csv", HEADER + "1,Ann,2\n")
+    company.land()
+    company.put("orders.csv", HEADER + "x,Ann,2\n")
+    assert not company.land().is_ok
+    assert company.rows("id") == [(1,)]
+
+
+def test_the_tolerated_share_of_bad_rows_is_the_contracts(tmp_path):
+    data = HEADER + "1,Ann,2\nx,Bob,2\ny,Cid,3\n"
+    _, report = land_text(tmp_path, data, max_quarantine_rate=0.5)
+    message = report.files[0].message
+    assert "2 of 3 rows do not fit (bad_type in id: 2, first in line 3)" in message
+    assert "allowed is at most 50.0%" in message
+
+
+def test_a_file_with_a_header_only_has_no_rows(company):
+    company.put("orders.csv", HEADER)
+    assert company.land().is_ok
+    assert company.accounts() == [("orders.csv", 0, 0, 0)]
+
+
+def test_an_empty_file_without_header_has_no_rows(tmp_path):
+    company, report = land_text(tmp_path, "", header=False)
+    assert report.is_ok
+    assert company.accounts() == [("orders.csv", 0, 0, 0)]
+
+
+def test_what_belongs_to_nobody_is_reported_and_fails_nothing(company):
+    company.put("orders.csv", HEADER + "1,Ann,2\n")
+    company.put("notes.txt", "x")
+    company.put("x.csv", "x", source="unknown")
+    report = company.land()
+    assert report.is_ok
+    assert any("notes.txt was left alone: it matches no table" in p for p in report.problems)
+    assert any("inbox/unknown/ belongs to no declared source" in p for p in report.problems)
+
+
+def test_a_file_being_written_waits(company):
+    path = company.put("orders.csv", HEADER + "1,Ann,2\n")
+    path.with_name("orders.csv.done").unlink()
+    assert outcomes(company.land()) == {"orders.csv": "waiting"}
+    old = time.time() - 5
+    os.utime(path, (old, old))
+    assert outcomes(company.land()) == {"orders.csv": "landed"}
+
+
+def test_disabled_sources_get_tables_but_no_files(company):
+    company.put("orders.csv", HEADER + "1,Ann,2\n")
+    report = company.land(enabled=[])
+    assert report.files == ()
+    assert any("shop is not enabled" in problem for problem in report.problems)
+    assert company.rows() == []
+
+
+def test_multi_line_values_land_whole(company):
+    company.put("orders.csv", HEADER + '1,"two\r\nlines, ""quoted""",2\n2,Bob,3\n')
+    company.land()
+    assert company.rows("id, name, _line") == [(1, 'two\nlines, "quoted"', 2), (2, "Bob", 4)]
+    assert company.accounts() == [("orders.csv", 2, 2, 0)]
+
+
+def test_broken_lines_go_to_quarantine_alone(company):
+    lines = [
+        "1,Ann,2",
+        "2,Bob",
+        '3,"Cid,4',
+        "4,Dee,5,6",
+        "",
+        '5,"E"ve,7',
+        "6,Fay,8",
+        "   ",
+        "7,Gus,9,,",
+    ]
+    company.put("orders.csv", HEADER + "\n".join(lines) + "\n")
+    report = company.land()
+    assert company.rows("id, _line") == [(1, 2), (6, 8), (7, 10)]
+    assert [fault[:3] for fault in company.quarantine()] == [
+        (3, None, "ragged_line"),
+        (4, None, "unclosed_quote"),
+        (5, None, "ragged_line"),
+        (7, None, "bad_quote"),
+    ]
+    assert company.quarantine()[1][3] == '3,"Cid,4'
+    assert company.accounts() == [("orders.csv", 7, 3, 4)]
+    assert "2 blank lines" in report.files[0].message
+
+
+def test_two_unclosed_quotes_do_not_swallow_the_rows_between_them(company):
+    rows = [f"{n},name {n},{n}" for n in range(1, 200)]
+    rows[50], rows[150] = '51,"oops,51', '151,oops",151'
+    company.put("orders.csv", HEADER + "\n".join(rows) + "\n")
+    company.land()
+    assert company.accounts() == [("orders.csv", 199, 198, 1)]
+    assert company.quarantine() == [(52, None, "unclosed_quote", '51,"oops,51')]
+
+
+def test_bytes_that_are_no_text_cost_their_line_only(company):
+    company.put("orders.csv", HEADER.encode() + b"1,Ann,2\n2,B\xff\xfe,2\n3,C\xc3\xa9d,2\n")
+    company.land()
+    assert company.rows("id, name") == [(1, "Ann"), (3, "Céd")]
+    assert company.quarantine() == [(3, None, "bad_encoding", r"2,B\xff\xfe,2")]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data", "names"),
+    [
+        ("latin-1", b"1,Zo\xeb,2\n", ["Zoë"]),
+        ("cp1252", b"1,\x80uro,2\n2,b\x81d,2\n", ["€uro"]),
+        ("utf-16", "1,Zoë 雪,2\n".encode("utf-16")[2:], ["Zoë 雪"]),
+        ("auto", "1,雪,2\n".encode(), ["雪"]),
+        ("auto", b"1,Zo\xeb,2\n", ["Zoë"]),
+    ],
+)
+def test_encodings(tmp_path, encoding, data, names):
+    head = HEADER.encode("utf-16") if encoding == "utf-16" else HEADER.encode()
+    company, report = land_text(tmp_path, head + data, encoding=encoding)
+    assert report.is_ok
+    assert [name for (name,) in company.rows("name")] == names
+
+
+def test_blank_separated_columns(tmp_path):
+    data = " 00004  1   29.33\r\n 00005 x 1.00\r\n\r\n 00006 1\r\n"
+    columns = """
+    - {name: customer, data_type: varchar}
+    - {name: count, data_type: integer}
+    - {name: amount, data_type: "decimal(10,2)"}
+    """
+    company, _ = land_text(tmp_path, data, columns, delimiter="whitespace", header=False)
+    assert company.rows("customer, count, amount") == [("00004", 1, Decimal("29.33"))]
+    assert [fault[:3] for fault in company.quarantine()] == [
+        (2, "count", "bad_type"),
+        (4, None, "ragged_line"),
+    ]
+
+
+def test_whole_lines_as_one_column(tmp_path):
+    columns = "- {name: basket, data_type: varchar}"
+    company, _ = land_text(tmp_path, 'milk,bread\n\n"rum\n', columns, delimiter=None, header=False)
+    assert company.rows("basket, _line") == [('"rum', 3), ("milk,bread", 1)]
+
+
+def test_json_lines(tmp_path):
+    columns = """
+    - {name: id, data_type: bigint, config: {meta: {required: true}}}
+    - {name: name, data_type: varchar, config: {meta: {header: full/name}}}
+    - {name: made_at, data_type: timestamp}
+    """
+    lines = [
+        '{"id": 1, "full/name": "Ann \\"A\\"", "made_at": "2026-01-01T00:00:00Z"}',
+        '{"id": "2", "full/name": null}',
+        "{broken",
+        "[1]",
+        '{"full/name": "x"}',
+        '{"id": 1.5}',
+        "",
+    ]
+    company, _ = land_text(tmp_path, "\n".join(lines), columns, format="jsonl")
+    assert company.rows("id, name, made_at") == [
+        (1, 'Ann "A"', utc("2026-01-01 00:00")),
+        (2, None, None),
+    ]
+    assert [fault[:3] for fault in company.quarantine()] == [
+        (3, None, "bad_json"),
+        (4, None, "bad_json"),
+        (5, "id", "missing_value"),
+        (6, "id", "bad_type"),
+    ]
+
+
+def test_parquet_columns_are_found_by_name_and_cast(tmp_path):
+    source = tmp_path / "orders.parquet"
+    with duckdb.connect() as con:
+        con.execute(
+            "copy (select * from (values (1.006::double, 7.0::double, 'a'), "
+            "('nan'::double, 8.5, 'b'), (2, 9, null)) as t(amount, id, name)) "
+            f"to '{source}' (format parquet)"
+        )
+    company = Company(tmp_path, shop(format="parquet"))
+    company.put("orders.parquet", source.read_bytes())
+    company.land()
+    assert company.rows("id, name, amount, _line") == [
+        (7, "a", Decimal("1.01"), 1),
+        (9, None, Decimal("2.00"), 3),
+    ]
+    assert company.quarantine() == [
+        (2, "id", "bad_type", "8.5"),
+        (2, "amount", "bad_type", "nan"),
+    ]
+    company.put("orders.parquet", source.read_bytes()[:-20])
+    assert "not a complete Parquet file" in company.land().files[0].message
+
+
+PERSONAL = """
+- {name: id, data_type: bigint}
+- {name: email, data_type: varchar, config: {meta: {pii: direct, required: true}}}
+- {name: age, data_type: integer, config: {meta: {pii: indirect, maximum: 120}}}
+"""
+
+
+def test_direct_identifiers_are_stored_nowhere(tmp_path):
+    company = Company(tmp_path, shop(PERSONAL))
+    company.put(
+        "orders.csv",
+        'id,email,age\n1,ann@secret.example,30\nx,bob@secret.example,1\n2,,5\n3,"c@secret.example\n'
+        "4,dee@secret.example,999\n",
+    )
+    report = company.land()
+    assert company.rows() == [(1, 30, "orders.csv", 2)]
+    assert company.quarantine() == [
+        (3, "id", "bad_type", "x"),
+        (4, "email", "missing_value", None),
+        (5, None, "unclosed_quote", None),
+        (6, "age", "out_of_range", None),
+    ]
+    company.con.close()
+    company.remove("orders.csv")
+    kept = [path for path in company.home.rglob("*") if path.is_file()]
+    assert all(b"secret" not in path.read_bytes() for path in kept)
+    assert not any("secret" in line for line in report.messages)
+    assert not (company.home / "archive").exists()
+
+
+def test_text_is_never_executed(tmp_path):
+    name = "orders '; drop table control.files; --.csv"
+    columns = """
+    - {name: id, data_type: bigint}
+    - {name: name, data_type: varchar, config: {meta: {header: "na'me\\"; drop table x; --"}}}
+    """
+    company = Company(tmp_path, shop(columns, null_tokens=["'; drop"]))
+    company.put(name, 'id,"na\'me""; drop table x; --"\n1,"=cmd()\'); drop table x; --"\n')
+    assert company.land().is_ok
+    assert company.rows("name, _file") == [("=cmd()'); drop table x; --", name)]
+
+
+def test_ranges_and_default_event_range(tmp_path):
+    columns = """
+    - {name: n, data_type: integer, config: {meta: {minimum: 0, maximum: 9}}}
+    - {name: made_at, data_type: date}
+    """
+    data = "n,made_at\n1,2020-01-01\n-1,2020-01-02\n1,1066-10-14\n1,\n10,infinity\n"
+    company, _ = land_text(tmp_path, data, columns, event_time="made_at")
+    assert company.rows("n, made_at") == [(1, date(2020, 1, 1)), (1, None)]
+    assert [fault[:3] for fault in company.quarantine()] == [
+        (3, "n", "out_of_range"),
+        (4, "made_at", "out_of_range"),
+        (6, "n", "out_of_range"),
+        (6, "made_at", "out_of_range"),
+    ]
+
+
+def settings_row(company: Company, as_of: str, zone: str = "UTC") -> None:
+    company.con.execute(
+        f"create or replace table control.run_settings as select date '{as_of}' as as_of, "
+        f"90 as horizon_days, 365 as clv_horizon_days, 90 as clv_holdout_days, "
+        f"0.1::double as discount_rate, 'EUR' as currency, '{zone}' as time_zone"
+    )
+
+
+EVENTS = """
+- {name: id, data_type: bigint}
+- {name: made_at, data_type: timestamp}
+"""
+
+
+def test_as_of_truncates_by_the_business_day_before_the_key_decides(tmp_path):
+    contracts = shop(EVENTS, key=["id"], version="made_at", event_time="made_at", time_zone="UTC")
+    company = Company(tmp_path, contracts)
+    company.put(
+        "orders.csv", "id,made_at\n1,2026-03-01 22:59\n1,2026-03-01 23:00\n2,2026-03-05\n3,\n"
+    )
+    company.land()
+    assert company.rows("id, made_at")[0] == (1, utc("2026-03-01 23:00"))
+    settings_row(company, "2026-03-01", "Europe/Paris")
+    assert company.rows("id, made_at") == [(1, utc("2026-03-01 22:59")), (3, None)]
+    company.land()
+    assert company.rows("id, made_at") == [(1, utc("2026-03-01 22:59")), (3, None)]
+
+
+def test_latest_event_is_a_business_day_whatever_the_as_of(tmp_path):
+    company = Company(tmp_path, shop(EVENTS, event_time="made_at"))
+    company.put("orders.csv", "id,made_at\n1,2026-03-01 23:30\n2,2026-02-01\n")
+    company.land()
+    settings_row(company, "2026-02-10")
+    span = event_span(company.con, company.contracts, ["shop"], "Europe/Paris")
+    assert span == (date(2026, 2, 1), date(2026, 3, 2))
+
+
+def test_a_source_without_dates_has_a_fixed_as_of(tmp_path):
+    contracts = contracts_of(
+        """
+        sources:
+          - name: flat
+            config: {meta: {as_of: 2020-06-30}}
+            tables:
+              - name: people
+                config: {meta: {files: ["*.csv"]}}
+                columns: [{name: id, data_type: bigint}]
+        """
+    )
+    company = Company(tmp_path, contracts)
+    company.land()
+    assert latest_event_on(company.con, contracts, ["flat"], "UTC") == date(2020, 6, 30)
+    assert latest_event_on(company.con, contracts, [], "UTC") is None
+
+
+def test_naive_times_are_in_the_sources_zone_and_offsets_are_honoured(tmp_path):
+    company = Company(tmp_path, shop(EVENTS, time_zone="Europe/London"))
+    company.put(
+        "orders.csv",
+        "id,made_at\n1,2026-07-01 12:00\n2,2026-07-01T12:00:00Z\n3,2026-07-01 12:00:00-05:00\n"
+        "4,2026-03-29 01:30:00\n5,2026-10-25 01:30:00\n",
+    )
+    company.con.execute("set TimeZone = 'Asia/Tokyo'")
+    company.land()
+    assert company.rows("id, made_at") == [
+        (1, utc("2026-07-01 11:00")),
+        (2, utc("2026-07-01 12:00")),
+        (3, utc("2026-07-01 17:00")),
+        (4, utc("2026-03-29 01:30")),
+        (5, utc("2026-10-25 01:30")),
+    ]
+    assert company.con.execute("select current_setting('TimeZone')").fetchone() == ("Asia/Tokyo",)
+
+
+def test_declared_formats_read_the_same_instants(tmp_path):
+    formats = ["%d/%m/%Y %H:%M", "%Y-%m-%d %H:%M:%S%z"]
+    company = Company(tmp_path, shop(EVENTS, time_zone="Europe/London", timestamp_format=formats))
+    company.put(
+        "orders.csv", "id,made_at\n1,1/7/2026 12:00\n2,2026-07-01 12:00:00+0000\n3,2026-07-01\n"
+    )
+    company.land()
+    assert company.rows("made_at") == [(utc("2026-07-01 11:00"),), (utc("2026-07-01 12:00"),)]
+    assert company.quarantine() == [(4, "made_at", "bad_type", "2026-07-01")]
