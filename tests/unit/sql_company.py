@@ -20,6 +20,8 @@ HORIZON_DAYS = 45
 HOLDOUT_DAYS = 60
 DISCOUNT_RATE = 0.10
 START = date(2024, 2, 3)
+LINE_COLUMNS = "order_no line_no ordered_at sku quantity unit_price unit_cost line_amount".split()
+RETURN_COLUMNS = "return_no order_no customer_no sku returned_at quantity amount".split()
 
 
 def business_day(at: datetime) -> date:
@@ -107,19 +109,19 @@ class Company:
             ),
             "demo__order_items": pd.DataFrame(
                 lines,
-                columns=["order_no", "line_no", "ordered_at", "sku", "quantity", "unit_price"]
-                + ["unit_cost", "line_amount"],
+                columns=LINE_COLUMNS,
             ).astype({"ordered_at": "datetime64[us]"}),
             "demo__returns": pd.DataFrame(
                 returns,
-                columns=["return_no", "order_no", "customer_no", "sku", "returned_at"]
-                + ["quantity", "amount"],
+                columns=RETURN_COLUMNS,
             ),
         }
 
 
 def _instant(day: date, rng: random.Random) -> datetime:
-    at = datetime(day.year, day.month, day.day, rng.randrange(24), rng.randrange(60), tzinfo=TIME_ZONE)
+    at = datetime(
+        day.year, day.month, day.day, rng.randrange(24), rng.randrange(60), tzinfo=TIME_ZONE
+    )
     return at.astimezone(UTC).replace(tzinfo=None)
 
 
@@ -207,8 +209,13 @@ def changed_after(company: Company, day: date, seed: int) -> Company:
     kept = {order.number for order in orders}
     returns = [r for r in company.returns if r.on <= day]
     returns += [
-        Return(f"B{r.number}", None, r.customer, r.at, r.amount) for r in other.returns if r.on > day
+        Return(f"B{r.number}", None, r.customer, r.at, r.amount)
+        for r in other.returns
+        if r.on > day
     ]
     # a return names only orders that are there
-    returns = [r if r.order in kept else Return(r.number, None, r.customer, r.at, r.amount) for r in returns]
+    returns = [
+        r if r.order in kept else Return(r.number, None, r.customer, r.at, r.amount)
+        for r in returns
+    ]
     return Company(orders, returns, company.registered)

@@ -129,7 +129,7 @@ class SqlWarehouse:
             self._write_settings(db)
 
     def fill(self, table: str, rows: pd.DataFrame, schema: str = "raw") -> None:
-        """Replace a table's rows; ``_file`` and ``_line`` are numbered where a raw frame lacks them."""
+        """Replace a table's rows; raw frames get a ``_file`` and a ``_line`` if they lack them."""
         if schema == "raw" and "_line" not in rows:
             rows = rows.assign(_file="rows.csv", _line=range(2, len(rows) + 2))
         with self.connection() as db:

@@ -186,6 +186,11 @@ def months(books: Books) -> list[date]:
     return found
 
 
+def days_of(first: date, last: date) -> list[date]:
+    """Days from the first to the last, both included."""
+    return [first + timedelta(days=back) for back in range((last - first).days + 1)]
+
+
 def cohorts(books: Books) -> dict[tuple[date, int], tuple[int, int, bool]]:
     """Customers, active customers and completeness by cohort and month number."""
     active: dict[str, set[date]] = {
@@ -208,10 +213,14 @@ def monthly(books: Books) -> dict[date, dict[str, object]]:
         end = min(month_end(month), AS_OF)
         before = month - timedelta(days=1)
         ordered = [o for o in books.company.orders if month <= o.on <= end]
-        active = {c for c, orders in books.orders.items() if any(month <= o.on <= end for o in orders)}
+        active = {
+            c for c, orders in books.orders.items() if any(month <= o.on <= end for o in orders)
+        }
         start_before = before.replace(day=1)
         active_before = {
-            c for c, orders in books.orders.items() if any(start_before <= o.on <= before for o in orders)
+            c
+            for c, orders in books.orders.items()
+            if any(start_before <= o.on <= before for o in orders)
         }
         year = [
             sum(end - timedelta(days=365) < o.on <= end for o in orders)
@@ -225,8 +234,8 @@ def monthly(books: Books) -> dict[date, dict[str, object]]:
         lost = {
             c
             for c in alive
-            for back in range((end - month).days + 1)
-            if (books.order_days(c, day := month + timedelta(days=back))[-1] - day).days == -HORIZON_DAYS
+            for day in days_of(month, end)
+            if (day - books.order_days(c, day)[-1]).days == HORIZON_DAYS
         }
         buyers = sum(n >= 1 for n in year)
         result[month] = {
@@ -288,12 +297,7 @@ def features(books: Books, cut_off: date) -> dict[str, dict[str, object]]:
             "item_quantity": sum(line.quantity for o in orders for line in o.lines),
             "line_count": sum(len(o.lines) for o in orders),
             "distinct_product_count": len(
-                {
-                    line.sku
-                    for o in orders
-                    for line in o.lines
-                    if business_day(line.at) <= cut_off
-                }
+                {line.sku for o in orders for line in o.lines if business_day(line.at) <= cut_off}
             ),
             "return_count": sum(r.on <= cut_off for r in books.returns.get(customer, [])),
             "returned_share": float(returned / gross) if gross else 0.0,

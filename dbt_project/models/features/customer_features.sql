@@ -1,3 +1,6 @@
+{%- set look_backs = [30, 90, 180, 365] -%}
+{%- set longest = look_backs | last -%}
+
 with dates as (
 
     select distinct cut_off_on from {{ ref('cut_offs') }}
@@ -16,31 +19,35 @@ rhythms as (
 
 ),
 
-recent as (
+aged as (
 
     select
         dates.cut_off_on,
-        days.customer_key
-        {%- for look_back in [30, 90, 180, 365] %},
-        cast(sum(
-            case
-                when {{ days_between('days.ordered_on', 'dates.cut_off_on') }} < {{ look_back }} then days.day_order_count
-                else 0
-            end
-        ) as bigint) as order_count_{{ look_back }}d,
-        cast(sum(
-            case
-                when {{ days_between('days.ordered_on', 'dates.cut_off_on') }} < {{ look_back }} then days.day_gross_amount
-                else 0
-            end
-        ) as decimal(18, 4)) as gross_amount_{{ look_back }}d
-        {%- endfor %}
+        days.customer_key,
+        days.day_order_count,
+        days.day_gross_amount,
+        {{ days_between('days.ordered_on', 'dates.cut_off_on') }} as days_ago
     from days
     inner join dates
         on
             days.ordered_on <= dates.cut_off_on
-            and days.ordered_on > {{ add_days('dates.cut_off_on', -365) }}
-    group by dates.cut_off_on, days.customer_key
+            and days.ordered_on > {{ add_days('dates.cut_off_on', -longest) }}
+
+),
+
+recent as (
+
+    select
+        {% for days in look_backs %}
+        cast(sum(case when days_ago < {{ days }} then day_order_count else 0 end) as bigint)
+            as order_count_{{ days }}d,
+        cast(sum(case when days_ago < {{ days }} then day_gross_amount else 0 end) as decimal(18, 4))
+            as gross_amount_{{ days }}d,
+        {% endfor %}
+        cut_off_on,
+        customer_key
+    from aged
+    group by cut_off_on, customer_key
 
 ),
 
@@ -106,11 +113,11 @@ combined as (
         coalesce(returned.return_count, 0) as return_count,
         coalesce(returned.returned_amount, 0) as returned_amount,
         coalesce(products.distinct_product_count, 0) as distinct_product_count,
+        {% for days in look_backs %}
+        coalesce(recent.order_count_{{ days }}d, 0) as order_count_{{ days }}d,
+        coalesce(recent.gross_amount_{{ days }}d, 0) as gross_amount_{{ days }}d,
+        {% endfor %}
         {{ days_between('days.ordered_on', 'dates.cut_off_on') }} as recency_days
-        {%- for look_back in [30, 90, 180, 365] %},
-        coalesce(recent.order_count_{{ look_back }}d, 0) as order_count_{{ look_back }}d,
-        coalesce(recent.gross_amount_{{ look_back }}d, 0) as gross_amount_{{ look_back }}d
-        {%- endfor %}
     from days
     inner join dates on {{ spell_covers('days', 'dates.cut_off_on') }}
     left join rhythms
@@ -162,10 +169,10 @@ select
     cast(gross_amount / order_count as decimal(18, 2)) as average_order_amount,
 
     -- lately
-    {%- for look_back in [30, 90, 180, 365] %}
-    order_count_{{ look_back }}d,
-    cast(gross_amount_{{ look_back }}d as decimal(18, 2)) as gross_amount_{{ look_back }}d,
-    {%- endfor %}
+    {% for days in look_backs %}
+    order_count_{{ days }}d,
+    cast(gross_amount_{{ days }}d as decimal(18, 2)) as gross_amount_{{ days }}d,
+    {% endfor %}
 
     -- rhythm
     mean_gap_days,

@@ -20,7 +20,7 @@ history as (
 steps as (
 
     {% for step in range(training_cut_offs + 1) %}
-        select cast({{ step }} as integer) as step{{ ' union all' if not loop.last }}
+    select cast({{ step }} as integer) as step{{ ' union all' if not loop.last }}
     {% endfor %}
 
 ),

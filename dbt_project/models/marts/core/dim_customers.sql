@@ -1,3 +1,8 @@
+{%- set attributes = [
+    'country', 'region', 'city', 'acquisition_channel', 'gender', 'birth_year', 'income_amount',
+    'education', 'occupation', 'is_marketing_allowed',
+] -%}
+
 with records as (
 
     select
@@ -15,14 +20,10 @@ described as (
     select
         customer_key,
         min_by(source, precedence) as source,
-        min(recorded_at) as recorded_at,
-        {% for attribute in [
-            'country', 'region', 'city', 'acquisition_channel', 'gender', 'birth_year',
-            'income_amount', 'education', 'occupation', 'is_marketing_allowed',
-        ] -%}
-        min_by({{ attribute }}, case when {{ attribute }} is not null then precedence end) as {{ attribute }}
-        {{- ',' if not loop.last }}
+        {% for attribute in attributes %}
+        min_by({{ attribute }}, case when {{ attribute }} is not null then precedence end) as {{ attribute }},
         {% endfor %}
+        min(recorded_at) as recorded_at
     from records
     group by customer_key
 
@@ -80,17 +81,10 @@ select
     coalesce(described.customer_key, seen.customer_key) as customer_key,
     coalesce(described.source, seen.source) as source,
     described.customer_key is null as is_stub,
+    {% for attribute in attributes %}
+    described.{{ attribute }},
+    {% endfor %}
     least(described.recorded_at, seen.seen_at) as first_seen_at,
-    seen.first_order_on,
-    described.country,
-    described.region,
-    described.city,
-    described.acquisition_channel,
-    described.gender,
-    described.birth_year,
-    described.income_amount,
-    described.education,
-    described.occupation,
-    described.is_marketing_allowed
+    seen.first_order_on
 from described
 full outer join seen on described.customer_key = seen.customer_key

@@ -36,13 +36,19 @@ returned as (
 
 ),
 
-first_facts as (
+facts as (
 
-    select min(ordered_on) as fact_on from ordered
+    select ordered_on as fact_on from ordered
 
     union all
 
-    select min(returned_on) as fact_on from returned
+    select returned_on as fact_on from returned
+
+),
+
+first_fact as (
+
+    select min(fact_on) as fact_on from facts
 
 ),
 
@@ -51,8 +57,7 @@ days as (
     select dates.date_on
     from {{ ref('dim_dates') }} as dates
     inner join settings on dates.date_on <= settings.as_of
-    inner join (select min(fact_on) as fact_on from first_facts) as first_fact
-        on dates.date_on >= first_fact.fact_on
+    inner join first_fact on dates.date_on >= first_fact.fact_on
 
 ),
 

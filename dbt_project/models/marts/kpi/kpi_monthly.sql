@@ -20,7 +20,7 @@ ordered as (
         count(*) as order_count,
         sum(gross_amount) as gross_amount
     from {{ ref('int_orders__sequenced') }}
-    group by 1
+    group by {{ month_of('ordered_on') }}
 
 ),
 
@@ -30,7 +30,7 @@ returned as (
         {{ month_of('returned_on') }} as month,
         sum(returned_amount) as returned_amount
     from {{ ref('fct_returns') }}
-    group by 1
+    group by {{ month_of('returned_on') }}
 
 ),
 
@@ -46,13 +46,19 @@ customers as (
 
 ),
 
-first_facts as (
+facts as (
 
-    select min(month) as month from ordered
+    select month from ordered
 
     union all
 
-    select min(month) as month from returned
+    select month from returned
+
+),
+
+first_fact as (
+
+    select min(month) as month from facts
 
 ),
 
@@ -67,8 +73,7 @@ months as (
         least({{ add_days(add_months('dates.month', 1), -1) }}, settings.as_of) as ended_on
     from {{ ref('dim_dates') }} as dates
     inner join settings on dates.month <= settings.as_of
-    inner join (select min(month) as month from first_facts) as first_fact
-        on dates.month >= first_fact.month
+    inner join first_fact on dates.month >= first_fact.month
 
 ),
 

@@ -24,6 +24,12 @@ sample as (
 
 ),
 
+known as (
+
+    select distinct customer_id from master
+
+),
+
 -- the sample repeats purchases of the master: they count once when both files are there
 purchases as (
 
@@ -33,8 +39,7 @@ purchases as (
 
     select sample.*
     from sample
-    left join (select distinct customer_id from master) as known
-        on sample.customer_id = known.customer_id
+    left join known on sample.customer_id = known.customer_id
     where known.customer_id is null
 
 ),

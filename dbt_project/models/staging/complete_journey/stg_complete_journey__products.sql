@@ -15,11 +15,9 @@ renamed as (
         nullif(trim(coalesce(product_type, '') || ' ' || coalesce(package_size, '')), '') as product_name,
         department as category,
         product_category as subcategory,
-        not (
-            coalesce(department, '') in ('COUPON', 'POSTAL CENTER', 'CHARITABLE CONT', 'CNTRL/STORE SUP')
-            or coalesce(product_type, '') like '%GIFT CARD%'
-            or coalesce(product_type, '') in ('DONATIONS', 'MISC SALES TRANS')
-        ) as is_merchandise
+        coalesce(department, '') not in ('COUPON', 'POSTAL CENTER', 'CHARITABLE CONT', 'CNTRL/STORE SUP')
+        and coalesce(product_type, '') not in ('DONATIONS', 'MISC SALES TRANS')
+        and coalesce(product_type, '') not like '%GIFT CARD%' as is_merchandise
 
     from source
 

@@ -39,7 +39,7 @@ ranked as (
         min(first_invoiced_at) over (partition by customer_id) as recorded_at,
         row_number() over (
             partition by customer_id
-            order by case when country is null then 1 else 0 end, last_invoiced_at desc, country
+            order by case when country is null then 1 else 0 end asc, last_invoiced_at desc, country asc
         ) as country_rank
     from countries
 

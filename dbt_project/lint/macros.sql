@@ -1,0 +1,10 @@
+{#- Macros that work on lists, as sqlfluff sees them; read by sqlfluff only, after ../macros. -#}
+{% macro return(value) %}{{ value }}{% endmacro %}
+
+{% macro union_entity(entity) %}select '{{ entity }}' as entity_name{% endmacro %}
+
+{% macro is_fed(entity) %}true{% endmacro %}
+
+{% macro business_time_zone() %}UTC{% endmacro %}
+
+{% macro namespace_of(source_name) %}{{ source_name }}{% endmacro %}
