@@ -29,8 +29,8 @@ def score_churn(
         Two frames. Predictions, one row a customer: ``customer_key``, ``churn_probability``
         (6 digits), ``risk_band``, ``reason_1`` ... ``reason_3``. Contributions, one row a customer
         and fact, sorted by both: ``customer_key``, ``feature``, ``value``, ``contribution``
-        (log-odds, 6 digits), with one row ``(intercept)`` a customer; a customer's rows sum to
-        the uncalibrated log-odds.
+        (log-odds, 6 digits), with one row ``(intercept)`` a customer, whose value is 1; a
+        customer's rows sum to the uncalibrated log-odds.
     """
     frame = features.sort_values("customer_key", ignore_index=True)
     probability = np.round(model.predict_proba(frame)[:, 1], DIGITS)
@@ -45,7 +45,7 @@ def score_churn(
     facts = [*sorted(parts.columns)]
     names = [INTERCEPT, *facts]
     known = frame.reindex(columns=facts).astype(float)
-    values = np.column_stack([np.full(len(frame), np.nan), known.to_numpy()])
+    values = np.column_stack([np.ones(len(frame)), known.to_numpy()])
     weights = np.column_stack([np.full(len(frame), intercept), parts[facts].to_numpy()])
     contributions = pd.DataFrame(
         {
