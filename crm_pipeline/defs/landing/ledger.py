@@ -25,7 +25,7 @@ create schema if not exists control;
 create table if not exists control.files (
     landing_number bigint not null, source varchar not null, table_name varchar not null,
     file_name varchar not null, digest varchar not null, raw_digest varchar not null,
-    raw_size bigint not null, modified_ns bigint not null, landed_at timestamp not null,
+    raw_size bigint not null, landed_at timestamp not null,
     action varchar not null check (action in ('landed', 'retracted')));
 create table if not exists control.contents (
     source varchar not null, table_name varchar not null, digest varchar not null,
@@ -66,7 +66,6 @@ class Entry:
     digest: str
     raw_digest: str
     raw_size: int
-    modified_ns: int
     landed_at: datetime
     action: str
 
@@ -149,17 +148,16 @@ def append(
     digest: str,
     raw_digest: str,
     raw_size: int,
-    modified_ns: int,
     landed_at: datetime,
     action: str = "landed",
 ) -> int:
     """Append an entry; return its landing number."""
     row = con.execute(
         "insert into control.files "
-        "select coalesce(max(landing_number), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ? "
+        "select coalesce(max(landing_number), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ? "
         "from control.files returning landing_number",
-        [contract.source, contract.name, file_name, digest, raw_digest, raw_size, modified_ns,
-         landed_at, action],
+        [contract.source, contract.name, file_name, digest, raw_digest, raw_size, landed_at,
+         action],
     ).fetchone()  # fmt: skip
     assert row is not None
     return int(row[0])
@@ -345,7 +343,8 @@ def retract(
 ) -> list[str]:
     """Take a file's rows out of every table it feeds; return the tables' names.
 
-    The file stays retracted while it lies in the inbox untouched; delivering it again lands it.
+    A file that lies in the inbox with the same bytes stays retracted unless its time is later than
+    the retraction's: delivered again, it lands again. ``now`` is naive UTC.
 
     Raises:
         UserError: No such file counts.
@@ -362,7 +361,7 @@ def retract(
                     append(
                         con, table, file_name=file_name, digest=entry.digest,
                         raw_digest=entry.raw_digest, raw_size=entry.raw_size,
-                        modified_ns=entry.modified_ns, landed_at=now, action="retracted",
+                        landed_at=now, action="retracted",
                     )  # fmt: skip
                     forget_superseded(con, table)
                     retracted.append(table.name)

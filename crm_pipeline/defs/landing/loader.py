@@ -13,7 +13,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -213,8 +213,7 @@ class _Run:
                             ledger.append(
                                 self.con, table, file_name=entry.file_name,
                                 digest=prepared.digest, raw_digest=entry.raw_digest,
-                                raw_size=entry.raw_size, modified_ns=entry.modified_ns,
-                                landed_at=self.clock(),
+                                raw_size=entry.raw_size, landed_at=self.clock(),
                             )  # fmt: skip
 
     # Files
@@ -254,6 +253,9 @@ class _Run:
                 return
             newest = self._newest(table, file.path.name)
             if newest and newest.action == "landed" and newest.digest == prepared.digest:
+                # The same text in other bytes: entered, so that these are known next time.
+                with self._transaction():
+                    self._append(file, table, prepared.digest, prepared.raw_digest)
                 self._note(file, "unchanged", digest=prepared.digest)
             elif prepared.digest in ledger.contents(self.con, table):
                 self._enter_copy(file, table, prepared.digest, prepared.raw_digest)
@@ -285,7 +287,7 @@ class _Run:
             if newest.action == "landed":
                 self._note(file, "unchanged", digest=newest.digest)
                 return True
-            if newest.modified_ns == file.modified_ns:
+            if file.modified_ns / 1e9 <= newest.landed_at.replace(tzinfo=UTC).timestamp():
                 self._note(
                     file, "retracted", digest=newest.digest,
                     message="it was retracted; deliver it again (or touch it) to land it again",
@@ -363,7 +365,7 @@ class _Run:
     def _append(self, file: InboxFile, table: TableContract, digest: str, raw_digest: str) -> int:
         return ledger.append(
             self.con, table, file_name=file.path.name, digest=digest, raw_digest=raw_digest,
-            raw_size=file.size, modified_ns=file.modified_ns, landed_at=self.clock(),
+            raw_size=file.size, landed_at=self.clock(),
         )  # fmt: skip
 
     def _check_rate(self, table: TableContract, counts: Counts, digest: str) -> None:

@@ -79,6 +79,10 @@ class CheckReport:
         """Whether every row would be accepted."""
         return self.counts is not None and self.refusal is None and not self.counts.quarantined
 
+    def __str__(self) -> str:
+        """The report as text."""
+        return "\n".join(self.lines)
+
     @property
     def lines(self) -> list[str]:
         """The report, for a terminal."""

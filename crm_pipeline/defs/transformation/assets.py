@@ -9,9 +9,11 @@ import dagster as dg
 from dagster_dbt import (
     DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
+    DbtCliInvocation,
     DbtCliResource,
     dbt_assets,
 )
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
 from crm_pipeline.resources.dbt import dbt_project, ensure_manifest, prepared_lineage
 from crm_pipeline.resources.home import Home
@@ -22,6 +24,12 @@ AFTER_SCORES = "source:scores+"
 
 LATEST_DAYS = 2
 """Marts older than this many days are shown as late."""
+
+
+def _group(props: Mapping[str, Any]) -> str:
+    if props["schema"] == "scores":
+        return "modelling"
+    return "activation" if "activation" in props["fqn"] else "transformation"
 
 
 class LayerTranslator(DagsterDbtTranslator):
@@ -36,7 +44,7 @@ class LayerTranslator(DagsterDbtTranslator):
         schema, name = props["schema"], props.get("identifier") or props["name"]
         spec = spec.replace_attributes(
             key=dg.AssetKey([schema, name]),
-            group_name="transformation" if schema != "scores" else "modelling",
+            group_name=_group(props),
             owners=["team:analytics-engineering"],
         )
         if props.get("access") == "public" and schema == "marts":
@@ -91,13 +99,38 @@ def column_lineage_by_asset(
 _BY_ASSET = column_lineage_by_asset(_MANIFEST)
 
 
-def _with_lineage(context: dg.AssetExecutionContext, event: Any) -> Any:
+def row_counts(warehouse: Warehouse) -> dict[tuple[str, str], int]:
+    """Return the rows of every table of the warehouse, by schema and name."""
+    with warehouse.reader() as db:
+        rows = db.execute(
+            "select schema_name, table_name, estimated_size from duckdb_tables()"
+        ).fetchall()
+    return {(schema, name): size for schema, name, size in rows}
+
+
+def _with_metadata(
+    context: dg.AssetExecutionContext, event: Any, counts: Mapping[tuple[str, str], int]
+) -> Any:
     if not isinstance(event, dg.Output):
         return event
-    lineage = _BY_ASSET.get(context.asset_key_for_output(event.output_name))
-    if lineage is None:
-        return event
-    return event.with_metadata({**event.metadata, "dagster/column_lineage": lineage})
+    key = context.asset_key_for_output(event.output_name)
+    metadata: dict[str, Any] = dict(event.metadata)
+    if key in _BY_ASSET:
+        metadata["dagster/column_lineage"] = _BY_ASSET[key]
+    schema, name = key.path
+    if (schema, name) in counts:
+        metadata["dagster/row_count"] = counts[schema, name]
+    return event.with_metadata(metadata)
+
+
+def _collect(invocation: DbtCliInvocation) -> tuple[list[Any], DagsterDbtCliRuntimeError | None]:
+    events: list[Any] = []
+    try:
+        for event in invocation.stream():
+            events.append(event)
+    except DagsterDbtCliRuntimeError as error:
+        return events, error
+    return events, None
 
 
 def build_arguments(config: DbtConfig) -> list[str]:
@@ -116,8 +149,13 @@ def _build(
     target = home.settings().scratch / "dbt" / f"{context.op.name}-{context.run.run_id[:8]}"
     with warehouse.slot():
         invocation = dbt.cli(build_arguments(config), context=context, target_path=Path(target))
-        for event in invocation.stream():
-            yield _with_lineage(context, event)
+        events, error = _collect(invocation)
+    # known only once dbt has closed the file: so the events wait for the end of the build
+    counts = row_counts(warehouse)
+    for event in events:
+        yield _with_metadata(context, event, counts)
+    if error is not None:
+        raise error
 
 
 @dbt_assets(
