@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,18 +71,23 @@ def shop(
 class Company:
     """A throw-away home and its warehouse."""
 
-    def __init__(self, home: Path, contracts: dict[str, SourceContract]) -> None:
+    def __init__(
+        self, home: Path, contracts: dict[str, SourceContract], *, in_memory: bool = False
+    ) -> None:
         self.home = home
         self.contracts = contracts
-        self.con = duckdb.connect(str(home / "warehouse.duckdb"))
+        self.con = duckdb.connect(":memory:" if in_memory else str(home / "warehouse.duckdb"))
         self.now = START
 
     def put(self, name: str, data: bytes | str, source: str = "shop") -> Path:
-        """Deliver a complete file."""
+        """Deliver a complete file, at the company's own time."""
         path = self.home / "inbox" / source / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data.encode() if isinstance(data, str) else data)
+        at = self.clock().replace(tzinfo=UTC).timestamp()
         path.with_name(name + ".done").touch()
+        for written in (path, path.with_name(name + ".done")):
+            os.utime(written, (at, at))
         return path
 
     def remove(self, name: str, source: str = "shop") -> None:
