@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.benchmarks import demo_company, orchestration, scaling, value_models
 from tests.benchmarks.datasets import CHECKOUT
+from tests.benchmarks.processes import FailedError
 from tests.benchmarks.report import Report
 
 NAMES = ("orchestration", "scaling", "demo", "speed", "coverage")
@@ -42,16 +43,19 @@ def main() -> None:
     started = time.monotonic()
     for name in names:
         print(f"\n=== {name} ===", flush=True)
-        if name == "orchestration":
-            orchestration.measure(report, folder, keep=options.keep)
-        elif name == "scaling":
-            scaling.run_sizes(report, folder, _numbers(sizes), keep=options.keep)
-        elif name == "demo":
-            demo_company.run_companies(report, folder, DEMO_SIZES, keep=options.keep)
-        elif name == "speed":
-            value_models.speed(report)
-        else:
-            value_models.coverage(report, 20 if options.quick else 200)
+        try:
+            if name == "orchestration":
+                orchestration.measure(report, folder, keep=options.keep)
+            elif name == "scaling":
+                scaling.run_sizes(report, folder, _numbers(sizes), keep=options.keep)
+            elif name == "demo":
+                demo_company.run_companies(report, folder, DEMO_SIZES, keep=options.keep)
+            elif name == "speed":
+                value_models.speed(report)
+            else:
+                value_models.coverage(report, 20 if options.quick else 200)
+        except FailedError as error:
+            print(f"{name}: {error}")
         report.save(folder / "benchmarks.json")
     print(f"\n=== targets ===\n{report.summary()}")
     print(f"{time.monotonic() - started:.0f} s; figures: {folder / 'benchmarks.json'}")

@@ -1,8 +1,8 @@
-"""Inputs of the benchmarks: Online Retail repeated, and demo companies. Made once, then kept.
+"""Inputs of the benchmarks: Online Retail repeated, made once, then kept.
 
-Every copy of Online Retail but the first has customers and invoices of its own: 100,000 is added
-to both numbers (the invoices span 45,223, the customers 5,941), and the letter that makes an
-invoice a cancellation (C) or an adjustment (A) stays in front.
+Every copy but the first has customers of its own, 100,000 apart (the published ones span 5,941).
+Invoices are numbered anew, in their old order and with six digits as before: the copies' numbers
+alternate, and the letter that makes a cancellation (C) or an adjustment (A) stays in front.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import duckdb
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STEP = 100_000
+FIRST_INVOICE = 100_000
 LINES = 541_909
 """Lines of the published file."""
 
@@ -37,7 +38,12 @@ def online_retail() -> Path | None:
 
 
 def repeated_online_retail(times: int, folder: Path) -> Input:
-    """Return Online Retail ``times`` over as one gzip-compressed file below ``folder``."""
+    """Return Online Retail ``times`` over as one gzip-compressed file below ``folder``.
+
+    Lines of one invoice keep their order; 38 copies are the most that six digits can number.
+    """
+    if not 1 <= times <= 38:
+        raise ValueError(f"{times} is not a size between 1 and 38")
     source = online_retail()
     assert source is not None
     target = folder / f"online_retail_x{times}.csv.gz"
@@ -48,17 +54,25 @@ def repeated_online_retail(times: int, folder: Path) -> Input:
             con.execute(
                 f"""
                 copy (
+                    with lines as (
+                        select * from read_csv(?, header = true, all_varchar = true, quote = '"')
+                    ),
+                    invoices as (
+                        select InvoiceNo,
+                            {FIRST_INVOICE} - 1 + row_number() over (
+                                order by regexp_extract(InvoiceNo, '[0-9]+$'), InvoiceNo
+                            ) as number
+                        from (select distinct InvoiceNo from lines)
+                    )
                     select
-                        -- the letter, then the number of this copy's own invoice
                         regexp_extract(InvoiceNo, '^[A-Z]*')
-                        || (regexp_extract(InvoiceNo, '[0-9]+$')::bigint + copy.i * {STEP})
+                        || ({FIRST_INVOICE} + (number - {FIRST_INVOICE}) * {times} + copy.i)
                             as InvoiceNo,
                         StockCode, Description, Quantity, InvoiceDate, UnitPrice,
                         (replace(CustomerID, '.0', '')::bigint + copy.i * {STEP}) || '.0'
                             as CustomerID,
                         Country
-                    from range({times}) as copy (i),
-                        read_csv(?, header = true, all_varchar = true, quote = '"') as lines
+                    from range({times}) as copy (i), lines join invoices using (InvoiceNo)
                 ) to '{part}' (header, compression gzip, delimiter ',', quote '"')
                 """,
                 [str(source)],

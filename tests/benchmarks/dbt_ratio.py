@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.datasets import CHECKOUT
-from tests.benchmarks.processes import environment, watch
+from tests.benchmarks.processes import FailedError, environment, watch
 from tests.benchmarks.runs import BIN, Run, dbt_nodes
 from tests.benchmarks.straight_sql import clear, connect
 
@@ -100,7 +100,7 @@ def _dbt(copy: Path, target: Path, sources: str) -> tuple[float, float]:
         ),
     )
     if done.exit_code != 0:
-        raise SystemExit(f"dbt build failed on {copy}:\n{done.output}")
+        raise FailedError(f"dbt build failed on {copy}:\n{done.output}")
     spans = dbt_nodes(target / "run_results.json")
     start, end = min(s.start for s in spans), max(s.end for s in spans)
     return end - start, done.cpu_between(start, end)

@@ -18,6 +18,10 @@ INTERVAL_SECONDS = 0.05
 MEGABYTE = 1 << 20
 
 
+class FailedError(Exception):
+    """A command that had to succeed did not; the message holds its output."""
+
+
 @dataclass(frozen=True)
 class Watched:
     """What a command took.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.datasets import CHECKOUT
-from tests.benchmarks.processes import Watched, environment, watch
+from tests.benchmarks.processes import FailedError, Watched, environment, watch
 
 DBT_STEPS = ("build_marts", "build_customer_360")
 BIN = Path(sys.executable).parent
@@ -73,7 +73,7 @@ def crm_run(home: Path, sources: str) -> Run:
     """Run everything in ``home`` and read its records.
 
     Raises:
-        SystemExit: The run failed; its output is shown.
+        FailedError: The run failed.
     """
     before = _run_ids(home)
     whole = watch(
@@ -82,7 +82,7 @@ def crm_run(home: Path, sources: str) -> Run:
         env=environment(CRM_HOME=str(home), CRM_SOURCES=sources),
     )
     if whole.exit_code != 0:
-        raise SystemExit(f"crm run failed in {home}:\n{whole.output}")
+        raise FailedError(f"crm run failed in {home}:\n{whole.output}")
     [run_id] = _run_ids(home) - before
     run = Run(home, whole, _steps(home, run_id))
     for step in DBT_STEPS:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tests.benchmarks import dbt_ratio
 from tests.benchmarks.datasets import CHECKOUT, into_inbox, online_retail, repeated_online_retail
-from tests.benchmarks.processes import MEGABYTE, Watched, environment, watch
+from tests.benchmarks.processes import MEGABYTE, FailedError, Watched, environment, watch
 from tests.benchmarks.report import Report, table
 from tests.benchmarks.runs import Run, crm_run
 
@@ -44,9 +44,16 @@ def run_sizes(report: Report, folder: Path, sizes: Sequence[int], *, keep: bool)
     if online_retail() is None:
         print("Online Retail: skipped, ../shared/data/online_retail is not here")
         return
-    measured = [measure(times, folder, keep=keep) for times in sizes]
-    for size in measured:
-        show_stages(size)
+    measured = []
+    for times in sizes:
+        try:
+            measured.append(measure(times, folder, keep=keep))
+        except FailedError as error:  # what the smaller sizes showed is worth printing
+            print(error)
+            break
+        show_stages(measured[-1])
+    if not measured:
+        return
     show_sizes(measured)
     show_dbt(report, measured)
     show_promises(report, measured)
@@ -71,7 +78,7 @@ def measure(times: int, folder: Path, *, keep: bool) -> Size:
         env=environment(),
     )
     if script.exit_code != 0:
-        raise SystemExit(f"the script failed:\n{script.output}")
+        raise FailedError(f"the script failed:\n{script.output}")
     print(f"  script {script.seconds:.0f} s", flush=True)
     differences = row_differences(home / "published" / "crm.duckdb", script_out)
     if not keep:
