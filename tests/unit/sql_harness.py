@@ -33,21 +33,21 @@ RUN_SETTINGS: dict[str, Any] = {
 
 
 @cache
-def project_manifest() -> Any:
-    """Return the parsed project; parsed once a test session."""
+def project_manifest(project: Path = PROJECT) -> Any:
+    """Return a parsed project; each is parsed once a test session."""
     from dbt.cli.main import dbtRunner
 
     with _environment({"CRM_WAREHOUSE": "warehouse.duckdb"}):
-        result = dbtRunner().invoke(["parse", *_places(Path(mkdtemp()))])
+        result = dbtRunner().invoke(["parse", *_places(Path(mkdtemp()), project)])
     if not result.success:
         raise AssertionError(f"the dbt project does not parse: {result.exception}")
     return result.result
 
 
-def declared_tables() -> dict[str, list[tuple[str, str]]]:
+def declared_tables(project: Path = PROJECT) -> dict[str, list[tuple[str, str]]]:
     """Return ``schema.table`` -> (column, type) of every source, direct identifiers left out."""
     tables = {}
-    for source in project_manifest().sources.values():
+    for source in project_manifest(project).sources.values():
         columns = [
             (column.name, column.data_type)
             for column in source.columns.values()
@@ -73,8 +73,8 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _places(scratch: Path) -> list[str]:
-    folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+def _places(scratch: Path, project: Path) -> list[str]:
+    folders = ["--project-dir", str(project), "--profiles-dir", str(project)]
     return [*folders, "--target-path", str(scratch), "--log-path", str(scratch), "--quiet"]
 
 
@@ -87,16 +87,18 @@ class SqlWarehouse:
         sources: Enabled sources.
         time_zone: Business time zone.
         settings: Columns of ``control.run_settings`` that differ from ``RUN_SETTINGS``.
+        project: The dbt project; ours, or a changed copy of it.
     """
 
     folder: Path
     sources: Sequence[str] = ("demo",)
     time_zone: str = "UTC"
     settings: dict[str, Any] = field(default_factory=dict)
+    project: Path = PROJECT
 
     def __post_init__(self) -> None:
         with self.connection() as db:
-            for table, columns in declared_tables().items():
+            for table, columns in declared_tables(self.project).items():
                 db.execute(f"create schema if not exists {table.split('.')[0]}")
                 types = ", ".join(f'"{name}" {kind}' for name, kind in columns)
                 db.execute(f"create table {table} ({types})")
@@ -149,8 +151,8 @@ class SqlWarehouse:
         }
         with _environment(environment):
             try:
-                result = dbtRunner(manifest=project_manifest()).invoke(
-                    [command, *_places(self.folder / "target"), *arguments]
+                result = dbtRunner(manifest=project_manifest(self.project)).invoke(
+                    [command, *_places(self.folder / "target", self.project), *arguments]
                 )
             finally:
                 # dbt keeps the file open for its next call; a test wants to read it
@@ -171,6 +173,10 @@ class SqlWarehouse:
         """Build everything before the scores, data tests included; or what ``arguments`` select."""
         selection = arguments or BEFORE_SCORES
         return self.dbt("build", "--exclude-resource-type", "unit_test", *selection)
+
+    def run(self, *models: str) -> Any:
+        """Build models without their data tests; ``+name`` brings what the model reads."""
+        return self.dbt("run", "--select", *models)
 
     def frame(self, sql: str, *parameters: Any) -> pd.DataFrame:
         """Return a query's rows."""

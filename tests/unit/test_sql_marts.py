@@ -212,7 +212,7 @@ def test_no_feature_knows_what_came_after_its_cut_off():
     """Everything after the day is drawn anew; up to it, features stay identical."""
     day = AS_OF - timedelta(days=HORIZON_DAYS)
     other = _filled(changed_after(_company(), day, seed=77))
-    other.build("--select", "+customer_features", "lifecycle_stages")
+    other.run("+customer_features")
     dates = _built().frame(
         "select distinct cut_off_on from features.cut_offs where cut_off_on <= ?", day
     )

@@ -9,7 +9,7 @@ petrol as (
 
     select product_id
     from {{ source('complete_journey', 'products') }}
-    where product_category = 'COUPON/MISC ITEMS' and product_type like 'GASOLINE%'
+    where product_type like 'GASOLINE%'
 
 ),
 
@@ -17,10 +17,13 @@ measured as (
 
     select
         transactions.*,
-        -- petrol is recorded in thousandths of a gallon: 10,597 units for 24.79 dollars
+        -- petrol comes in thousandths of a gallon (10,597 units for 24.79 dollars) or as one fill
         cast(
-            case when petrol.product_id is null then transactions.quantity else transactions.quantity / 1000.0 end
-            as decimal(18, 3)
+            case
+                when petrol.product_id is not null and transactions.quantity >= 100
+                    then transactions.quantity / 1000.0
+                else transactions.quantity
+            end as decimal(18, 3)
         ) as unit_quantity
     from transactions
     left join petrol on transactions.product_id = petrol.product_id
