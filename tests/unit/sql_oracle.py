@@ -124,7 +124,7 @@ def lifecycle(books: Books, as_of: date) -> dict[str, tuple[str, str | None, dat
     """Stage, the stage before it and since when, found by walking back day by day."""
     every_gap = [gap for customer in books.orders for gap in books.gaps(customer, as_of)]
     company_rhythm = median(every_gap) if every_gap else None
-    result = {}
+    result: dict[str, tuple[str, str | None, date]] = {}
     for customer in books.customers():
         seen = books.first_seen(customer)
         if seen is None:
@@ -302,9 +302,9 @@ def features(books: Books, cut_off: date) -> dict[str, dict[str, object]]:
             "return_count": sum(r.on <= cut_off for r in books.returns.get(customer, [])),
             "returned_share": float(returned / gross) if gross else 0.0,
         }
-        for days in (30, 90, 180, 365):
-            recent = [o for o in orders if o.on > cut_off - timedelta(days=days)]
-            row[f"order_count_{days}d"] = len(recent)
-            row[f"gross_amount_{days}d"] = float(sum((o.gross for o in recent), Decimal(0)))
+        for back in (30, 90, 180, 365):
+            recent = [o for o in orders if o.on > cut_off - timedelta(days=back)]
+            row[f"order_count_{back}d"] = len(recent)
+            row[f"gross_amount_{back}d"] = float(sum((o.gross for o in recent), Decimal(0)))
         result[customer] = row
     return result

@@ -289,6 +289,13 @@ def _table(node: Mapping[str, Any], time_zone: str) -> TableContract:
                 f"event_time {column_name} is {column.data_type}", "make it a date or a timestamp"
             )
     encoding = _encoding(reader, "encoding", "utf-8", also=("auto",))
+    delimiter, quote = _delimiter(reader), _quote(reader)
+    null_tokens = reader.texts("null_tokens", ("",) if file_format == "csv" else ())
+    for token in null_tokens:
+        if any(part and part in token for part in (delimiter, quote, "\n", "\r")):
+            raise reader.error(
+                f"null_tokens holds {token!r}", "a token has no delimiter, quote or line end"
+            )
     return TableContract(
         source=source,
         name=name,
@@ -297,12 +304,12 @@ def _table(node: Mapping[str, Any], time_zone: str) -> TableContract:
         time_zone=time_zone,
         files=files,
         format=file_format,
-        delimiter=_delimiter(reader),
-        quote=_quote(reader),
+        delimiter=delimiter,
+        quote=quote,
         encoding=encoding,
         fallback_encoding=_encoding(reader, "fallback_encoding", "cp1252"),
         header=reader.flag("header", True),
-        null_tokens=reader.texts("null_tokens", ("",) if file_format == "csv" else ()),
+        null_tokens=null_tokens,
         date_formats=reader.texts("date_format"),
         timestamp_formats=reader.texts("timestamp_format"),
         key=key,

@@ -152,7 +152,7 @@ class _Pass:
         )
 
     def _raw(self, file: BinaryIO) -> Iterator[bytes]:
-        head = file.read(CHUNK_BYTES)
+        head = file.read(max(CHUNK_BYTES, len(_GZIP_MAGIC)))
         self.is_gzip = head.startswith(_GZIP_MAGIC)
         if not self.is_gzip and self.path.name.lower().endswith(".gz"):
             raise UnreadableFileError("it is named .gz but is not gzip-compressed")

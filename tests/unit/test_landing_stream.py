@@ -1,0 +1,109 @@
+"""The streaming pass: one text, one digest; cut anywhere; damage is never taken for an end."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import random
+from pathlib import Path
+
+import pytest
+
+from crm_pipeline.defs.landing import stream
+from crm_pipeline.defs.landing.stream import UnreadableFileError, normalise
+
+TEXT = 'id,name\n1,"Zoë 雪"\n\n2,b\n'
+
+
+def run(tmp_path: Path, data: bytes, name: str = "f.csv", encoding: str = "utf-8", **more):
+    folder = tmp_path / "parts"
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    path = tmp_path / name
+    path.write_bytes(data)
+    settings = {"fallback_encoding": "cp1252"} | more
+    result = normalise(path, folder, encoding=encoding, **settings)
+    return result, b"".join(part.path.read_bytes() for part in result.parts)
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        (TEXT.encode(), "utf-8"),
+        (TEXT.encode(), "auto"),
+        (TEXT.encode("utf-8-sig"), "utf-8"),
+        (TEXT.encode("utf-8-sig"), "auto"),
+        (TEXT.encode("utf-16"), "auto"),
+        (TEXT.encode("utf-16-be"), "utf-16-be"),
+        (TEXT.replace("\n", "\r\n").encode(), "utf-8"),
+        (TEXT.replace("\n", "\r").encode(), "utf-8"),
+        (TEXT[:-1].encode(), "utf-8"),
+        (gzip.compress(TEXT.encode()), "utf-8"),
+        (gzip.compress(TEXT[:9].encode()) + gzip.compress(TEXT[9:].encode()) + b"\0" * 9, "utf-8"),
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 2, 7, 1 << 20])
+def test_one_text_has_one_digest(tmp_path, monkeypatch, data, encoding, chunk):
+    monkeypatch.setattr(stream, "CHUNK_BYTES", chunk)
+    result, text = run(tmp_path, data, encoding=encoding)
+    assert text == TEXT.encode()
+    assert result.digest == hashlib.sha256(TEXT.encode()).hexdigest()
+    assert result.raw_digest == hashlib.sha256(data).hexdigest()
+    assert (result.line_count, result.raw_size) == (4, len(data))
+
+
+def test_parts_are_cut_at_line_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "PART_BYTES", 64)
+    monkeypatch.setattr(stream, "CHUNK_BYTES", 16)
+    data = "".join(f"line {number}\n" for number in range(100)).encode()
+    result, text = run(tmp_path, data)
+    assert text == data
+    assert len(result.parts) > 5
+    assert sum(part.line_count for part in result.parts) == 100
+    for part in result.parts:
+        assert part.path.read_bytes().startswith(b"line %d\n" % (part.first_line - 1))
+        assert part.path.read_bytes().endswith(b"\n")
+
+
+def test_auto_takes_the_fallback_where_the_file_is_no_utf8(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "CHUNK_BYTES", 4)
+    result, text = run(tmp_path, "name\nprice: 5 €\n".encode("cp1252"), encoding="auto")
+    assert (result.encoding, text.decode()) == ("cp1252", "name\nprice: 5 €\n")
+
+
+def test_undecodable_bytes_stay_in_their_line(tmp_path):
+    _, text = run(tmp_path, b"a\nb\x81c\nd\n", encoding="cp1252")
+    lines = text.split(b"\n")
+    assert (lines[0], lines[2]) == (b"a", b"d")
+    with pytest.raises(UnicodeDecodeError):
+        lines[1].decode()
+    _, text = run(tmp_path, "ab\ncd\n".encode("utf-16") + b"x", encoding="utf-16")
+    assert text.startswith(b"ab\ncd\n")
+    assert len(text) > 6
+
+
+def test_every_truncation_of_a_gzip_is_seen(tmp_path):
+    data = gzip.compress(random.Random(1).randbytes(300) + TEXT.encode())
+    for length in range(2, len(data)):
+        with pytest.raises(UnreadableFileError, match=r"truncated|damaged"):
+            run(tmp_path, data[:length], "f.csv.gz")
+
+
+def test_a_flipped_bit_in_a_gzip_is_seen(tmp_path):
+    plain = random.Random(2).randbytes(2000)
+    data = bytearray(gzip.compress(plain))
+    for position in range(20, len(data), 97):
+        damaged = bytearray(data)
+        damaged[position] ^= 4
+        with pytest.raises(UnreadableFileError):
+            run(tmp_path, bytes(damaged), "f.csv.gz")
+
+
+def test_the_archive_copy_is_the_file(tmp_path):
+    archive = tmp_path / "copy"
+    run(tmp_path, TEXT.encode("utf-8-sig"), archive=archive)
+    assert gzip.decompress(archive.read_bytes()) == TEXT.encode("utf-8-sig")
+    first = archive.read_bytes()
+    run(tmp_path, TEXT.encode("utf-8-sig"), archive=archive)
+    assert archive.read_bytes() == first
