@@ -11,6 +11,10 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
 
 from crm_pipeline.settings import CHECKOUT
 
@@ -44,16 +48,40 @@ def _observed(metadata: dict[str, Any]) -> str:
     return json.dumps(numbers, sort_keys=True) if numbers else ""
 
 
+def _last_evaluation(
+    instance: dg.DagsterInstance,
+    key: dg.AssetCheckKey,
+    latest: AssetCheckExecutionRecord | None,
+) -> dg.EventLogEntry | None:
+    """Return the event of a check's last result, which need not be its last record.
+
+    A run that fails or is killed leaves its later checks planned: what they last said still holds.
+    """
+    if latest is not None and latest.status == AssetCheckExecutionRecordStatus.PLANNED:
+        ended = instance.event_log_storage.get_asset_check_execution_history(
+            key,
+            limit=1,
+            status={
+                AssetCheckExecutionRecordStatus.SUCCEEDED,
+                AssetCheckExecutionRecordStatus.FAILED,
+            },
+        )
+        latest = ended[0] if ended else None
+    return latest.event if latest is not None else None
+
+
 def last_check_results(instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey]) -> pd.DataFrame:
     """Return the last result of every check among ``keys`` that ever ran, for ``meta.quality``."""
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     rows = []
-    for key, record in records.items():
-        event = record.event.dagster_event if record.event else None
+    for key in keys:
+        event = _last_evaluation(instance, key, records.get(key))
         evaluated = dg.DagsterEventType.ASSET_CHECK_EVALUATION
-        if event is None or record.event is None or event.event_type != evaluated:
+        if event is None or event.dagster_event is None:
             continue
-        data = event.asset_check_evaluation_data
+        if event.dagster_event.event_type != evaluated:
+            continue
+        data = event.dagster_event.asset_check_evaluation_data
         rows.append(
             (
                 key.name,
@@ -61,7 +89,7 @@ def last_check_results(instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey
                 "error" if data.severity == dg.AssetCheckSeverity.ERROR else "warn",
                 data.passed,
                 _observed(dict(data.metadata)) or None,
-                datetime.fromtimestamp(record.event.timestamp, UTC).replace(tzinfo=None),
+                datetime.fromtimestamp(event.timestamp, UTC).replace(tzinfo=None),
             )
         )
     names = ["check_name", "table_name", "severity", "passed", "observed", "checked_at"]

@@ -98,7 +98,10 @@ def write_meta(
     """
     con.register("incoming", frame)
     selected = ", ".join(f"cast({quoted(c)} as {t}) as {quoted(c)}" for c, t in types.items())
-    con.execute(f"create table meta.{quoted(name)} as select {selected} from incoming order by all")
+    con.execute(
+        f"create or replace table meta.{quoted(name)} as "
+        f"select {selected} from incoming order by all"
+    )
     con.unregister("incoming")
     con.execute(f"comment on table meta.{quoted(name)} is {text(description)}")
     for column, meaning in columns.items():
