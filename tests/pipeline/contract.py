@@ -1,0 +1,99 @@
+"""The published contract, written down a second time: tables, columns, types, what may be null.
+
+"?" after a column: it may be null. A type in brackets where the column's name does not say it.
+"""
+
+from __future__ import annotations
+
+import re
+
+CONTRACT = {
+    "marts.dim_customers": "customer_key, source, is_stub, first_seen_at?, first_order_on?, "
+    "country?, region?, city?, acquisition_channel?, gender?, birth_year? [integer], "
+    "income_amount?, education?, occupation?, is_marketing_allowed?",
+    "marts.dim_products": "product_key, source, is_stub, product_name?, category?, subcategory?, "
+    "is_merchandise",
+    "marts.dim_dates": "date_on, month [date], quarter [integer], year [integer], "
+    "iso_week [integer], weekday [integer], is_weekend",
+    "marts.fct_orders": "order_key, source, customer_key?, ordered_at, ordered_on, channel?, "
+    "line_count, item_quantity, gross_amount, returned_amount, net_amount, cost_amount?, "
+    "margin_amount?, order_number? [integer], days_since_previous_order? [integer]",
+    "marts.fct_order_items": "order_key, line_number [integer], source, customer_key?, "
+    "product_key, ordered_at, ordered_on, quantity, unit_price, unit_cost?, "
+    "line_amount [decimal(18,4)]",
+    "marts.fct_returns": "return_key, source, order_key?, customer_key?, product_key, "
+    "returned_at, returned_on, quantity, returned_amount [decimal(18,4)]",
+    "marts.fct_adjustments": "adjustment_key, source, adjusted_at, reason, quantity?, "
+    "adjusted_amount [decimal(18,4)]",
+    "marts.customer_rfm": "customer_key, as_of, recency_days, order_count, net_amount, "
+    "recency_score, frequency_score, monetary_score, rfm_segment",
+    "marts.customer_value": "customer_key, as_of, gross_amount, returned_amount, net_amount, "
+    "margin_amount?, order_count, average_order_amount?, single_event_amount?, "
+    "cumulative_amount, discounted_amount, first_order_on?, last_order_on?, contribution_share",
+    "marts.customer_lifecycle": "customer_key, as_of, lifecycle_stage, previous_stage?, "
+    "stage_since_on",
+    "marts.cohort_retention": "cohort_month [date], month_number [integer], "
+    "cohort_customers [integer], active_customers [integer], retention_rate, is_complete",
+    "marts.kpi_monthly": "month [date], is_complete, order_count, active_customers [integer], "
+    "new_customers [integer], returning_customers [integer], gross_amount, returned_amount, "
+    "net_amount, average_order_amount?, repurchase_rate?, churn_rate?, retention_rate?",
+    "marts.kpi_daily": "date_on, is_complete, order_count, active_customers [integer], "
+    "new_customers [integer], returning_customers [integer], gross_amount, returned_amount, "
+    "net_amount, average_order_amount?",
+    "marts.customer_360": "customer_key, source, is_stub, first_seen_at?, first_order_on?, "
+    "country?, region?, city?, acquisition_channel?, gender?, birth_year? [integer], "
+    "income_amount?, education?, occupation?, is_marketing_allowed?, as_of, recency_days?, "
+    "order_count?, net_amount?, recency_score?, frequency_score?, monetary_score?, rfm_segment?, "
+    "gross_amount?, returned_amount?, margin_amount?, average_order_amount?, "
+    "single_event_amount?, cumulative_amount?, discounted_amount?, last_order_on?, "
+    "contribution_share?, lifecycle_stage?, previous_stage?, stage_since_on?, segment_name?, "
+    "clv_amount?, churn_probability?, risk_band?, segment_status?, clv_status?, churn_status?",
+    "scores.customer_segments": "customer_key, as_of, status, segment_id? [integer], "
+    "segment_name?, distance? [double], model_version?",
+    "scores.customer_clv": "customer_key, as_of, status, horizon_days, alive_probability?, "
+    "expected_orders? [double], expected_order_amount?, clv_amount?, clv_low_amount?, "
+    "clv_high_amount?, model_version?",
+    "scores.customer_churn": "customer_key, as_of, status, horizon_days?, churn_probability?, "
+    "risk_band?, reason_1?, reason_2?, reason_3?, model_version?",
+    "scores.customer_reasons": "customer_key, as_of, model, feature, value [double], "
+    "contribution [double]",
+    "meta.build": "as_of, built_at, code_version, sources, champions, input_digest",
+    "meta.dictionary": "table_schema, table_name, column_name, data_type, unit?, description",
+    "meta.landed_files": "source, table_name, file_name, digest, rows_read [integer], "
+    "rows_accepted [integer], rows_quarantined [integer], landed_at",
+    "meta.quarantine": "source, table_name, file_name, reason, row_count",
+    "meta.quality": "check_name, table_name, severity, passed [boolean], observed?, checked_at",
+    "meta.freshness": "table_schema, table_name, row_count, latest_event_at?",
+    "meta.model_evaluations": "model, model_version, as_of, period, metric, value [double], "
+    "baseline_value? [double], champion_value? [double], decision",
+    "meta.sample_queries": "title, question, sql",
+}
+
+_BY_NAME = (
+    (r"is_.*", "boolean"),
+    (r".*_amount", "decimal(18,2)"),
+    (r"unit_(price|cost)", "decimal(18,4)"),
+    (r".*quantity", "decimal(18,3)"),
+    (r".*_at", "timestamp"),
+    (r".*_on|as_of", "date"),
+    (r".*_(rate|share|probability)", "double"),
+    (r".*_(days|count|score)", "integer"),
+)
+"""Units are part of a column's name (Names, in the design), and with them the type."""
+
+INTEGERS = frozenset({"INTEGER", "BIGINT"})
+"""The contract does not say how wide a whole number is."""
+
+
+def columns(table: str) -> dict[str, tuple[set[str], bool]]:
+    """Column -> (the types it may have, whether it may be null)."""
+    found: dict[str, tuple[set[str], bool]] = {}
+    for part in re.split(r",\s*(?![^\[]*\])", CONTRACT[table]):
+        match = re.fullmatch(r"(\w+)(\??)(?: \[(.+)\])?", part)
+        assert match, part
+        name, optional, kind = match.groups()
+        if kind is None:
+            kind = next((t for p, t in _BY_NAME if re.fullmatch(p, name)), "varchar")
+        types = set(INTEGERS) if kind == "integer" else {kind.upper()}
+        found[name] = (types, bool(optional))
+    return found
