@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -133,5 +132,15 @@ def outcomes(report: LandingReport) -> dict[str, str]:
     return {file.file_name: file.outcome for file in report.files}
 
 
-def naive_utc() -> Callable[[], datetime]:
-    return lambda: datetime.now(UTC).replace(tzinfo=None)
+def utc(text: str) -> datetime:
+    """Return a naive UTC time, as DuckDB does."""
+    return datetime.fromisoformat(text)
+
+
+def land_text(
+    home: Path, data: str | bytes, columns: str | None = None, **settings: object
+) -> tuple[Company, LandingReport]:
+    """Land one file of one table."""
+    company = Company(home, shop(columns, **settings))
+    company.put("orders.csv", data)
+    return company, company.land()

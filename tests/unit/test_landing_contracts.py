@@ -67,6 +67,22 @@ def test_lines_that_need_cutting_are_cut_again(tmp_path):
     assert company.rows("id, _line") == [("1", 2), ("3", 3)]
 
 
+@pytest.mark.parametrize(
+    ("settings", "data"),
+    [
+        ({"delimiter": "whitespace"}, "id amount\n 1  2 \n"),
+        ({"format": "jsonl"}, '{"id": 1, "amount": 2}\n'),
+    ],
+)
+def test_formats_that_are_always_cut_can_be_landed_again(tmp_path, settings, data):
+    company = Company(tmp_path, shop(NARROW, **settings))
+    company.put("orders.csv", data)
+    company.land()
+    company.contracts = shop(WIDE, **settings)
+    assert company.land().is_ok
+    assert company.rows("id, amount") == [("1", Decimal("2.000"))]
+
+
 def test_a_contract_that_fits_nothing_leaves_the_table_as_it_was(tmp_path):
     company = Company(tmp_path, shop(NARROW))
     company.put("orders.csv", DATA)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import gzip
 import os
 import time
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from crm_pipeline.defs.landing.ledger import event_span, latest_event_on
 from crm_pipeline.errors import UserError
-from tests.unit.landing_support import Company, contracts_of, outcomes, shop
+from tests.unit.landing_support import Company, contracts_of, land_text, outcomes, shop, utc
 
 HEADER = "id,name,amount\n"
 
@@ -22,17 +21,6 @@ HEADER = "id,name,amount\n"
 @pytest.fixture
 def company(tmp_path: Path) -> Company:
     return Company(tmp_path, shop())
-
-
-def utc(text: str) -> datetime:
-    """Return a naive UTC time, as DuckDB does."""
-    return datetime.fromisoformat(text)
-
-
-def land_text(tmp_path: Path, data: str | bytes, columns: str | None = None, **settings: object):
-    company = Company(tmp_path, shop(columns, **settings))
-    company.put("orders.csv", data)
-    return company, company.land()
 
 
 def test_rows_that_fit_land_and_the_others_wait_in_quarantine(company):
@@ -254,202 +242,6 @@ def test_disabled_sources_get_tables_but_no_files(company):
     assert report.files == ()
     assert any("shop is not enabled" in problem for problem in report.problems)
     assert company.rows() == []
-
-
-def test_multi_line_values_land_whole(company):
-    company.put("orders.csv", HEADER + '1,"two\r\nlines, ""quoted""",2\n2,Bob,3\n')
-    company.land()
-    assert company.rows("id, name, _line") == [(1, 'two\nlines, "quoted"', 2), (2, "Bob", 4)]
-    assert company.accounts() == [("orders.csv", 2, 2, 0)]
-
-
-def test_broken_lines_go_to_quarantine_alone(company):
-    lines = [
-        "1,Ann,2",
-        "2,Bob",
-        '3,"Cid,4',
-        "4,Dee,5,6",
-        "",
-        '5,"E"ve,7',
-        "6,Fay,8",
-        "   ",
-        "7,Gus,9,,",
-    ]
-    company.put("orders.csv", HEADER + "\n".join(lines) + "\n")
-    report = company.land()
-    assert company.rows("id, _line") == [(1, 2), (6, 8), (7, 10)]
-    assert [fault[:3] for fault in company.quarantine()] == [
-        (3, None, "ragged_line"),
-        (4, None, "unclosed_quote"),
-        (5, None, "ragged_line"),
-        (7, None, "bad_quote"),
-    ]
-    assert company.quarantine()[1][3] == '3,"Cid,4'
-    assert company.accounts() == [("orders.csv", 7, 3, 4)]
-    assert "2 blank lines" in report.files[0].message
-
-
-def test_two_unclosed_quotes_do_not_swallow_the_rows_between_them(company):
-    rows = [f"{n},name {n},{n}" for n in range(1, 200)]
-    rows[50], rows[150] = '51,"oops,51', '151,oops",151'
-    company.put("orders.csv", HEADER + "\n".join(rows) + "\n")
-    company.land()
-    assert company.accounts() == [("orders.csv", 199, 198, 1)]
-    assert company.quarantine() == [(52, None, "unclosed_quote", '51,"oops,51')]
-
-
-def test_bytes_that_are_no_text_cost_their_line_only(company):
-    company.put("orders.csv", HEADER.encode() + b"1,Ann,2\n2,B\xff\xfe,2\n3,C\xc3\xa9d,2\n")
-    company.land()
-    assert company.rows("id, name") == [(1, "Ann"), (3, "Céd")]
-    assert company.quarantine() == [(3, None, "bad_encoding", r"2,B\xff\xfe,2")]
-
-
-@pytest.mark.parametrize(
-    ("encoding", "data", "names"),
-    [
-        ("latin-1", b"1,Zo\xeb,2\n", ["Zoë"]),
-        ("cp1252", b"1,\x80uro,2\n2,b\x81d,2\n", ["€uro"]),
-        ("utf-16", "1,Zoë 雪,2\n".encode("utf-16")[2:], ["Zoë 雪"]),
-        ("auto", "1,雪,2\n".encode(), ["雪"]),
-        ("auto", b"1,Zo\xeb,2\n", ["Zoë"]),
-    ],
-)
-def test_encodings(tmp_path, encoding, data, names):
-    head = HEADER.encode("utf-16") if encoding == "utf-16" else HEADER.encode()
-    company, report = land_text(tmp_path, head + data, encoding=encoding)
-    assert report.is_ok
-    assert [name for (name,) in company.rows("name")] == names
-
-
-def test_blank_separated_columns(tmp_path):
-    data = " 00004  1   29.33\r\n 00005 x 1.00\r\n\r\n 00006 1\r\n"
-    columns = """
-    - {name: customer, data_type: varchar}
-    - {name: count, data_type: integer}
-    - {name: amount, data_type: "decimal(10,2)"}
-    """
-    company, _ = land_text(tmp_path, data, columns, delimiter="whitespace", header=False)
-    assert company.rows("customer, count, amount") == [("00004", 1, Decimal("29.33"))]
-    assert [fault[:3] for fault in company.quarantine()] == [
-        (2, "count", "bad_type"),
-        (4, None, "ragged_line"),
-    ]
-
-
-def test_whole_lines_as_one_column(tmp_path):
-    columns = "- {name: basket, data_type: varchar}"
-    company, _ = land_text(tmp_path, 'milk,bread\n\n"rum\n', columns, delimiter=None, header=False)
-    assert company.rows("basket, _line") == [('"rum', 3), ("milk,bread", 1)]
-
-
-def test_json_lines(tmp_path):
-    columns = """
-    - {name: id, data_type: bigint, config: {meta: {required: true}}}
-    - {name: name, data_type: varchar, config: {meta: {header: full/name}}}
-    - {name: made_at, data_type: timestamp}
-    """
-    lines = [
-        '{"id": 1, "full/name": "Ann \\"A\\"", "made_at": "2026-01-01T00:00:00Z"}',
-        '{"id": "2", "full/name": null}',
-        "{broken",
-        "[1]",
-        '{"full/name": "x"}',
-        '{"id": 1.5}',
-        "",
-    ]
-    company, _ = land_text(tmp_path, "\n".join(lines), columns, format="jsonl")
-    assert company.rows("id, name, made_at") == [
-        (1, 'Ann "A"', utc("2026-01-01 00:00")),
-        (2, None, None),
-    ]
-    assert [fault[:3] for fault in company.quarantine()] == [
-        (3, None, "bad_json"),
-        (4, None, "bad_json"),
-        (5, "id", "missing_value"),
-        (6, "id", "bad_type"),
-    ]
-
-
-def test_parquet_columns_are_found_by_name_and_cast(tmp_path):
-    source = tmp_path / "orders.parquet"
-    with duckdb.connect() as con:
-        con.execute(
-            "copy (select * from (values (1.006::double, 7.0::double, 'a'), "
-            "('nan'::double, 8.5, 'b'), (2, 9, null)) as t(amount, id, name)) "
-            f"to '{source}' (format parquet)"
-        )
-    company = Company(tmp_path, shop(format="parquet"))
-    company.put("orders.parquet", source.read_bytes())
-    company.land()
-    assert company.rows("id, name, amount, _line") == [
-        (7, "a", Decimal("1.01"), 1),
-        (9, None, Decimal("2.00"), 3),
-    ]
-    assert company.quarantine() == [
-        (2, "id", "bad_type", "8.5"),
-        (2, "amount", "bad_type", "nan"),
-    ]
-    company.put("orders.parquet", source.read_bytes()[:-20])
-    assert "not a complete Parquet file" in company.land().files[0].message
-
-
-PERSONAL = """
-- {name: id, data_type: bigint}
-- {name: email, data_type: varchar, config: {meta: {pii: direct, required: true}}}
-- {name: age, data_type: integer, config: {meta: {pii: indirect, maximum: 120}}}
-"""
-
-
-def test_direct_identifiers_are_stored_nowhere(tmp_path):
-    company = Company(tmp_path, shop(PERSONAL))
-    company.put(
-        "orders.csv",
-        'id,email,age\n1,ann@secret.example,30\nx,bob@secret.example,1\n2,,5\n3,"c@secret.example\n'
-        "4,dee@secret.example,999\n",
-    )
-    report = company.land()
-    assert company.rows() == [(1, 30, "orders.csv", 2)]
-    assert company.quarantine() == [
-        (3, "id", "bad_type", "x"),
-        (4, "email", "missing_value", None),
-        (5, None, "unclosed_quote", None),
-        (6, "age", "out_of_range", None),
-    ]
-    company.con.close()
-    company.remove("orders.csv")
-    kept = [path for path in company.home.rglob("*") if path.is_file()]
-    assert all(b"secret" not in path.read_bytes() for path in kept)
-    assert not any("secret" in line for line in report.messages)
-    assert not (company.home / "archive").exists()
-
-
-def test_text_is_never_executed(tmp_path):
-    name = "orders '; drop table control.files; --.csv"
-    columns = """
-    - {name: id, data_type: bigint}
-    - {name: name, data_type: varchar, config: {meta: {header: "na'me\\"; drop table x; --"}}}
-    """
-    company = Company(tmp_path, shop(columns, null_tokens=["'; drop"]))
-    company.put(name, 'id,"na\'me""; drop table x; --"\n1,"=cmd()\'); drop table x; --"\n')
-    assert company.land().is_ok
-    assert company.rows("name, _file") == [("=cmd()'); drop table x; --", name)]
-
-
-def test_ranges_and_default_event_range(tmp_path):
-    columns = """
-    - {name: n, data_type: integer, config: {meta: {minimum: 0, maximum: 9}}}
-    - {name: made_at, data_type: date}
-    """
-    data = "n,made_at\n1,2020-01-01\n-1,2020-01-02\n1,1066-10-14\n1,\n10,infinity\n"
-    company, _ = land_text(tmp_path, data, columns, event_time="made_at")
-    assert company.rows("n, made_at") == [(1, date(2020, 1, 1)), (1, None)]
-    assert [fault[:3] for fault in company.quarantine()] == [
-        (3, "n", "out_of_range"),
-        (4, "made_at", "out_of_range"),
-        (6, "n", "out_of_range"),
-        (6, "made_at", "out_of_range"),
-    ]
 
 
 def settings_row(company: Company, as_of: str, zone: str = "UTC") -> None:

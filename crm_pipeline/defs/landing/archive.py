@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-from crm_pipeline.defs.landing.sources import TableContract
+from crm_pipeline.defs.landing.contracts import TableContract
 
 
 class Archive:

@@ -7,7 +7,7 @@ ignored; each of these is refused or honoured here. Tests in ``tests/unit/test_l
 
 from __future__ import annotations
 
-from crm_pipeline.defs.landing.sources import ColumnContract, TableContract
+from crm_pipeline.defs.landing.contracts import ColumnContract, TableContract
 from crm_pipeline.defs.landing.sqltext import literal, literals
 
 _INTEGERS = ("bigint", "integer")

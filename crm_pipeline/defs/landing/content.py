@@ -12,9 +12,9 @@ from pathlib import Path
 import duckdb
 
 from crm_pipeline.defs.landing import casts
+from crm_pipeline.defs.landing.contracts import ColumnContract, TableContract
 from crm_pipeline.defs.landing.prepare import Prepared, RefusedFileError
 from crm_pipeline.defs.landing.records import MAX_RECORD_BYTES, RAW_CHARACTERS, Split
-from crm_pipeline.defs.landing.sources import ColumnContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier, literal, literals, path_literal
 
 _DEFAULT_LINE_BYTES = 2_000_000

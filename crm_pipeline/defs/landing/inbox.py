@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from crm_pipeline.defs.landing.sources import SourceContract, TableContract
+from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.errors import UserError
 
 SETTLE_SECONDS = 2.0

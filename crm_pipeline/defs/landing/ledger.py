@@ -14,7 +14,7 @@ from datetime import date, datetime
 
 import duckdb
 
-from crm_pipeline.defs.landing.sources import SourceContract, TableContract
+from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier, literal
 from crm_pipeline.errors import UserError
 

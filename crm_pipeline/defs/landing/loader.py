@@ -20,7 +20,8 @@ import duckdb
 
 from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.archive import Archive
-from crm_pipeline.defs.landing.content import Counts, NeedsSplittingError, insert_content
+from crm_pipeline.defs.landing.content import Counts, NeedsSplittingError
+from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.defs.landing.inbox import InboxFile, scan_inbox
 from crm_pipeline.defs.landing.prepare import (
     Prepared,
@@ -29,9 +30,10 @@ from crm_pipeline.defs.landing.prepare import (
     prepare,
     split,
 )
+from crm_pipeline.defs.landing.rebuild import land_again
 from crm_pipeline.defs.landing.report import FileOutcome, LandingReport, TableOutcome
-from crm_pipeline.defs.landing.sources import SourceContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier
+from crm_pipeline.defs.landing.store import store_content, transaction
 from crm_pipeline.defs.landing.stream import digest_of_bytes
 from crm_pipeline.errors import UserError
 
@@ -141,80 +143,23 @@ class _Run:
         for key, table in self.tables.items():
             built_for = ledger.built_for(self.con, table)
             if built_for is None:
-                with self._transaction():
+                with transaction(self.con):
                     ledger.create_landing_table(self.con, table)
             elif built_for != table.digest:
                 try:
-                    self._land_again(table)
+                    land_again(
+                        self.con, table, archive=self.archive, inbox=self.home / "inbox",
+                        scratch=self.folder, clock=self.clock,
+                    )  # fmt: skip
                 except RefusedFileError as fault:
                     self.blocked[key] = (
                         f"the contract of {table.label} changed, but {fault}; the table was left "
                         "as it was"
                     )
-
-    def _land_again(self, table: TableContract) -> None:
-        """Rebuild a table whose contract changed, from the archive, in one transaction."""
-        paths = self._paths_of_contents(table)
-        to_split: set[str] = set()
-        while True:
-            try:
-                with self._transaction():
-                    self._rebuild(table, paths, to_split)
-                break
-            except _SplitContentError as fault:
-                to_split.add(fault.digest)
-        if not table.is_archived:
-            self.archive.remove_table(table)
-
-    def _paths_of_contents(self, table: TableContract) -> dict[str, Path]:
-        current = ledger.current_entries(self.con, table)
-        paths: dict[str, Path] = {}
-        for entry in current:
-            archived = self.archive.find(table, entry.digest)
-            waiting = self.home / "inbox" / table.source / entry.file_name
-            if archived is not None:
-                paths[entry.digest] = archived
-            elif waiting.is_file() and digest_of_bytes(waiting) == entry.raw_digest:
-                paths[entry.digest] = waiting
-        lost = sorted({entry.file_name for entry in current if entry.digest not in paths})
-        if lost:
-            raise RefusedFileError(
-                f"{', '.join(lost)} is neither archived nor in inbox/{table.source}/ as it "
-                "landed (files with direct identifiers are never archived): deliver it again, or "
-                "undo the change"
-            )
-        return paths
-
-    def _rebuild(
-        self, table: TableContract, paths: Mapping[str, Path], to_split: Collection[str]
-    ) -> None:
-        held = ledger.current_entries(self.con, table)
-        ledger.forget_table(self.con, table)
-        ledger.create_landing_table(self.con, table)
-        done: set[str] = set()
-        for old, path in paths.items():
-            with self.folder() as folder:
-                prepared = prepare(table, path, folder)
-                if old in to_split:
-                    prepared = split(prepared)
-                if prepared.digest not in done:
-                    try:
-                        counts = self._insert(prepared)
-                    except NeedsSplittingError as fault:
-                        raise _SplitContentError(old) from fault
-                    self._check_rate(table, counts, prepared.digest)
-                    done.add(prepared.digest)
-                # Another encoding gives another text: the names that held the old one hold it now.
-                if prepared.digest != old:
-                    if table.is_archived:
-                        self.archive.link(table, old, prepared.digest)
-                    for entry in held:
-                        if entry.digest == old:
-                            ledger.append(
-                                self.con, table, file_name=entry.file_name,
-                                digest=prepared.digest, raw_digest=entry.raw_digest,
-                                raw_size=entry.raw_size, landed_at=self.clock(),
-                            )  # fmt: skip
+                    continue
+            if not table.is_archived:
+                # A column may have turned out to be a direct identifier since.
+                self.archive.remove_table(table)
 
     # Files
 
@@ -254,7 +199,7 @@ class _Run:
             newest = self._newest(table, file.path.name)
             if newest and newest.action == "landed" and newest.digest == prepared.digest:
                 # The same text in other bytes: entered, so that these are known next time.
-                with self._transaction():
+                with transaction(self.con):
                     self._append(file, table, prepared.digest, prepared.raw_digest)
                 self._note(file, "unchanged", digest=prepared.digest)
             elif prepared.digest in ledger.contents(self.con, table):
@@ -304,7 +249,7 @@ class _Run:
         self, file: InboxFile, table: TableContract, digest: str, raw_digest: str
     ) -> None:
         """Record a file whose content is stored already."""
-        with self._transaction():
+        with transaction(self.con):
             number = self._append(file, table, digest, raw_digest)
             ledger.forget_superseded(self.con, table)
         content = ledger.contents(self.con, table)[digest]
@@ -336,71 +281,17 @@ class _Run:
     def _write(
         self, file: InboxFile, table: TableContract, prepared: Prepared
     ) -> tuple[int, Counts]:
-        with self._transaction():
-            counts = self._insert(prepared)
-            self._check_rate(table, counts, prepared.digest)
+        with transaction(self.con):
+            counts = store_content(self.con, prepared)
             number = self._append(file, table, prepared.digest, prepared.raw_digest)
             ledger.forget_superseded(self.con, table)
         return number, counts
-
-    def _insert(self, prepared: Prepared) -> Counts:
-        table = prepared.contract
-        self.con.execute(f"set TimeZone = '{table.time_zone}'")
-        counts = insert_content(self.con, prepared)
-        content = ledger.Content(
-            source=table.source,
-            table_name=table.name,
-            digest=prepared.digest,
-            contract_digest=table.digest,
-            encoding=prepared.text.encoding if prepared.text else None,
-            rows_read=counts.read,
-            rows_accepted=counts.accepted,
-            rows_quarantined=counts.quarantined,
-            blank_lines=counts.blank_lines,
-            notes="; ".join(prepared.notes),
-        )
-        ledger.add_content(self.con, content)
-        return counts
 
     def _append(self, file: InboxFile, table: TableContract, digest: str, raw_digest: str) -> int:
         return ledger.append(
             self.con, table, file_name=file.path.name, digest=digest, raw_digest=raw_digest,
             raw_size=file.size, landed_at=self.clock(),
         )  # fmt: skip
-
-    def _check_rate(self, table: TableContract, counts: Counts, digest: str) -> None:
-        """Refuse a content of which too little is good; it would replace what was good."""
-        limit = table.max_quarantine_rate
-        is_too_bad = counts.read > 0 and counts.accepted == 0
-        if limit is not None:
-            is_too_bad |= counts.quarantined > limit * counts.read
-        if not is_too_bad:
-            return
-        faults = self.con.execute(
-            "select reason, column_name, count(*), min(line_number) from control.quarantine "
-            "where source = ? and table_name = ? and digest = ? "
-            "group by all order by 3 desc, 4 limit 3",
-            [table.source, table.name, digest],
-        ).fetchall()
-        reasons = "; ".join(
-            f"{reason}{f' in {column}' if column else ''}: {count:,}, first in line {line}"
-            for reason, column, count, line in faults
-        )
-        allowed = "at least one good row" if limit is None else f"at most {limit:.1%}"
-        raise RefusedFileError(
-            f"{counts.quarantined:,} of {counts.read:,} rows do not fit ({reasons}); allowed is "
-            f"{allowed}. Mend the file, or {table.declared_in}; `crm source check` lists the lines"
-        )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self.con.begin()
-        try:
-            yield
-        except BaseException:
-            self.con.rollback()
-            raise
-        self.con.commit()
 
     def _note(self, file: InboxFile, outcome: str, **details: object) -> None:
         self.files.append(
@@ -410,7 +301,7 @@ class _Run:
     # Views and the report
 
     def create_views(self) -> None:
-        with self._transaction():
+        with transaction(self.con):
             for key, table in self.tables.items():
                 if key not in self.blocked:
                     ledger.create_raw_view(self.con, table)
@@ -457,14 +348,6 @@ class _Run:
             files_landed=sum(file.outcome in ("landed", "copy") for file in files),
             files_refused=sum(file.outcome == "refused" for file in files),
         )
-
-
-class _SplitContentError(Exception):
-    """A content that is landed again has to be cut into records."""
-
-    def __init__(self, digest: str) -> None:
-        super().__init__(digest)
-        self.digest = digest
 
 
 def _has_changed(file: InboxFile) -> bool:

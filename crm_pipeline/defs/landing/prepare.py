@@ -14,8 +14,9 @@ from pathlib import Path
 
 import duckdb
 
-from crm_pipeline.defs.landing.records import Grammar, Split, read_header, split_records
-from crm_pipeline.defs.landing.sources import TableContract
+from crm_pipeline.defs.landing.contracts import TableContract
+from crm_pipeline.defs.landing.grammar import Grammar
+from crm_pipeline.defs.landing.records import Split, read_header, split_records
 from crm_pipeline.defs.landing.sqltext import path_literal
 from crm_pipeline.defs.landing.stream import Normalised, UnreadableFileError, copy_raw, normalise
 

@@ -16,11 +16,13 @@ import duckdb
 
 from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.content import Counts, NeedsSplittingError, insert_content
+from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
+from crm_pipeline.defs.landing.grammar import Grammar
 from crm_pipeline.defs.landing.inbox import table_for
 from crm_pipeline.defs.landing.prepare import RefusedFileError, must_split, prepare, split
-from crm_pipeline.defs.landing.records import Grammar, read_header
-from crm_pipeline.defs.landing.sources import SourceContract, TableContract
+from crm_pipeline.defs.landing.records import read_header
 from crm_pipeline.defs.landing.sqltext import path_literal
+from crm_pipeline.defs.landing.store import is_too_bad
 from crm_pipeline.defs.landing.stream import Part, UnreadableFileError, normalise
 from crm_pipeline.errors import UserError
 
@@ -171,12 +173,11 @@ def _check(
         "arg_min(reason, column_position) as reason from control.quarantine group by all) "
         "group by all order by 2 desc, 1"
     ).fetchall()
-    limit = contract.max_quarantine_rate
     refusal = None
-    if counts.read and not counts.accepted:
-        refusal = "not one row fits"
-    elif limit is not None and counts.quarantined > limit * counts.read:
-        refusal = f"more than {limit:.1%} of the rows do not fit"
+    if is_too_bad(contract, counts):
+        limit = contract.max_quarantine_rate
+        allowed = "one good row is needed" if limit is None else f"allowed are {limit:.1%}"
+        refusal = f"too many rows do not fit; {allowed}"
     return CheckReport(
         contract.source,
         contract.name,

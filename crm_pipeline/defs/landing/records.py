@@ -9,14 +9,13 @@ each line that belongs to none is written down with its reason. Belongs here: wh
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crm_pipeline.defs.landing.sources import TableContract
+from crm_pipeline.defs.landing.grammar import Grammar
 from crm_pipeline.defs.landing.stream import Part
 
 MAX_RECORD_BYTES = 16 << 20
@@ -56,97 +55,6 @@ class Split:
     blank_count: int
     line_count: int
     longest_record: int
-
-
-class Grammar:
-    """How the lines of one table's files become fields."""
-
-    def __init__(
-        self,
-        *,
-        delimiter: str | None,
-        quote: str | None,
-        null_tokens: Sequence[str] = (),
-        is_whole_line: bool = False,
-    ) -> None:
-        """Take the delimiter (``None``: the line is one field), the quote, the null tokens."""
-        self.nulls = frozenset({b"", *(token.encode() for token in null_tokens)})
-        self.is_whole_line = is_whole_line or delimiter is None
-        self.is_blank_separated = not self.is_whole_line and delimiter == "whitespace"
-        has_quote = quote and not self.is_whole_line and not self.is_blank_separated
-        self.quote = quote.encode() if quote and has_quote else None
-        text = "," if self.is_whole_line else "\t" if self.is_blank_separated else delimiter
-        self.delimiter = str(text).encode()
-        self.output_quote = '"' if self.is_whole_line else (self.quote or b"").decode()
-
-    @classmethod
-    def of(cls, contract: TableContract) -> Grammar:
-        """Return the grammar that a contract declares."""
-        return cls(
-            delimiter=contract.delimiter,
-            quote=contract.quote,
-            null_tokens=contract.null_tokens,
-            is_whole_line=contract.format == "jsonl",
-        )
-
-    def needs_splitting(self, field_count: int) -> bool:
-        """Whether DuckDB cannot read such files as they are.
-
-        With a single column it takes a blank line for a row.
-        """
-        return self.is_whole_line or self.is_blank_separated or field_count == 1
-
-    def fields(self, record: bytes) -> list[str]:
-        """Return the fields of one record, for a header."""
-        text = record.decode("utf-8")
-        if self.is_whole_line:
-            return [text]
-        if self.is_blank_separated:
-            return text.split()
-        if not self.quote:
-            return text.split(self.delimiter.decode())
-        if len(self.delimiter) > 1 or b"\0" in record:
-            return [_unquoted(part, '"') for part in text.split(self.delimiter.decode())]
-        reader = csv.reader(
-            io.StringIO(text, newline=""),
-            delimiter=self.delimiter.decode(),
-            quotechar=self.quote.decode(),
-            skipinitialspace=self.delimiter != b" ",
-        )
-        return next(reader, [""])
-
-    def patterns(self, field_count: int) -> tuple[re.Pattern[bytes], ...]:
-        """Return the shapes of text that has quotes.
-
-        A whole record; a record with any number of fields; a record whose last quote is open; a
-        line inside a quoted value. Every repetition is possessive: matching is linear.
-        """
-        quote, delimiter = re.escape(self.quote or b""), re.escape(self.delimiter)
-        space = b"" if self.delimiter == b" " else rb"\x20*+"
-        last = re.escape(self.delimiter[:1])
-        quoted = space + quote + b"(?:[^" + quote + b"]++|" + quote * 2 + b")*+" + quote + space
-        if len(self.delimiter) == 1:
-            plain = b"(?!" + space + quote + b")[^" + last + rb"\n]*+"
-        else:
-            plain = b"(?!" + space + quote + b")(?:(?!" + delimiter + rb")[^\n])*+"
-        field = b"(?:" + quoted + b"|" + plain + b")"
-        more = b"(?:" + delimiter + field + b")"
-        body = b"(?:[^" + quote + b"]++|" + quote * 2 + b")*+"
-        # Fields too many are let pass at the end where they hold nothing, as DuckDB does.
-        null = b"(?:" + b"|".join(re.escape(n) for n in sorted(self.nulls, reverse=True)) + b")"
-        empty = b"(?:" + space + quote + null + quote + space + b"|" + null + b")"
-        surplus = b"(?:" + delimiter + empty + b"(?=" + delimiter + rb"|\Z))*+"
-        whole = b"(" + field + more + b"{%d})" % (field_count - 1) + surplus
-        still_open = b"(?:" + field + delimiter + b")*+" + space + quote + body
-        shapes = (whole, field + more + b"*+", still_open, body)
-        return tuple(re.compile(shape) for shape in shapes)
-
-
-def _unquoted(text: str, quote: str) -> str:
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] == quote:
-        text = text[1:-1].replace(quote * 2, quote)
-    return text
 
 
 def read_header(parts: Sequence[Part], grammar: Grammar) -> tuple[bytes, int, int] | None:

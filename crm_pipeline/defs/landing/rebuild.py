@@ -1,0 +1,116 @@
+"""Land a table's contents again because its contract changed, in one transaction.
+
+The files come from the archive, else from the inbox where the very bytes still lie. If one cannot
+be had, or does not fit the new contract, the table stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from crm_pipeline.defs.landing import ledger
+from crm_pipeline.defs.landing.archive import Archive
+from crm_pipeline.defs.landing.content import NeedsSplittingError
+from crm_pipeline.defs.landing.contracts import TableContract
+from crm_pipeline.defs.landing.prepare import RefusedFileError, must_split, prepare, split
+from crm_pipeline.defs.landing.store import store_content, transaction
+from crm_pipeline.defs.landing.stream import digest_of_bytes
+
+Scratch = Callable[[], AbstractContextManager[Path]]
+
+
+class _SplitContentError(Exception):
+    """A content has to be cut into records; the transaction begins anew."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(digest)
+        self.digest = digest
+
+
+def land_again(
+    con: duckdb.DuckDBPyConnection,
+    table: TableContract,
+    *,
+    archive: Archive,
+    inbox: Path,
+    scratch: Scratch,
+    clock: Callable[[], datetime],
+) -> None:
+    """Rebuild the landing table for the contract as it is now.
+
+    Raises:
+        RefusedFileError: A file cannot be had or does not fit; nothing was changed.
+    """
+    paths = _paths_of_contents(con, table, archive, inbox)
+    to_split: set[str] = set()
+    while True:
+        try:
+            with transaction(con):
+                _rebuild(con, table, paths, to_split, archive, scratch, clock)
+            return
+        except _SplitContentError as fault:
+            to_split.add(fault.digest)
+
+
+def _paths_of_contents(
+    con: duckdb.DuckDBPyConnection, table: TableContract, archive: Archive, inbox: Path
+) -> dict[str, Path]:
+    current = ledger.current_entries(con, table)
+    paths: dict[str, Path] = {}
+    for entry in current:
+        archived = archive.find(table, entry.digest)
+        waiting = inbox / table.source / entry.file_name
+        if archived is not None:
+            paths[entry.digest] = archived
+        elif waiting.is_file() and digest_of_bytes(waiting) == entry.raw_digest:
+            paths[entry.digest] = waiting
+    lost = sorted({entry.file_name for entry in current if entry.digest not in paths})
+    if lost:
+        raise RefusedFileError(
+            f"{', '.join(lost)} is neither archived nor in inbox/{table.source}/ as it "
+            "landed (files with direct identifiers are never archived): deliver it again, or "
+            "undo the change"
+        )
+    return paths
+
+
+def _rebuild(
+    con: duckdb.DuckDBPyConnection,
+    table: TableContract,
+    paths: Mapping[str, Path],
+    to_split: Collection[str],
+    archive: Archive,
+    scratch: Scratch,
+    clock: Callable[[], datetime],
+) -> None:
+    held = ledger.current_entries(con, table)
+    ledger.forget_table(con, table)
+    ledger.create_landing_table(con, table)
+    done: set[str] = set()
+    for old, path in paths.items():
+        with scratch() as folder:
+            prepared = prepare(table, path, folder)
+            if old in to_split or must_split(prepared):
+                prepared = split(prepared)
+            if prepared.digest not in done:
+                try:
+                    store_content(con, prepared)
+                except NeedsSplittingError as fault:
+                    raise _SplitContentError(old) from fault
+                done.add(prepared.digest)
+        if prepared.digest == old:
+            continue
+        # Another encoding gives another text: the names that held the old one hold it now.
+        if table.is_archived:
+            archive.link(table, old, prepared.digest)
+        for entry in held:
+            if entry.digest == old:
+                ledger.append(
+                    con, table, file_name=entry.file_name, digest=prepared.digest,
+                    raw_digest=entry.raw_digest, raw_size=entry.raw_size, landed_at=clock(),
+                )  # fmt: skip
