@@ -161,10 +161,12 @@ def draw_company(seed: int, customers: int = 160) -> Company:
             day += timedelta(days=gap)
             if day > AS_OF or rng.random() < 0.08:
                 break
-            _add_order(company, name, day, number % 3 == 0, rng)
+            _add_order(company, name, day, number % 3 == 0 and rng.random() < 0.97, rng)
         if rng.random() < 0.85:
             known = START + timedelta(days=rng.randrange((AS_OF - START).days))
             company.registered[name] = _instant(known, rng) if rng.random() < 0.9 else None
+    # whoever is lost on the very last day
+    _add_order(company, f"K{customers:04d}", AS_OF - timedelta(days=HORIZON_DAYS), False, rng)
     for _ in range(25):
         day = START + timedelta(days=rng.randrange((AS_OF - START).days))
         _add_order(company, None, day, False, rng)
