@@ -107,3 +107,13 @@ def test_the_archive_copy_is_the_file(tmp_path):
     first = archive.read_bytes()
     run(tmp_path, TEXT.encode("utf-8-sig"), archive=archive)
     assert archive.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("data", "is_clean"),
+    [("Zoë 雪\n" * 9, True), (b"a\xff\n", False), (b"a\0b\n", False), (b"caf\xc3 x\n", False)],
+)
+def test_text_that_duckdb_would_misread_is_marked(tmp_path, monkeypatch, data, is_clean):
+    monkeypatch.setattr(stream, "CHUNK_BYTES", 2)
+    result, _ = run(tmp_path, data if isinstance(data, bytes) else data.encode())
+    assert result.is_clean == is_clean

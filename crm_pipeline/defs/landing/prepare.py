@@ -146,7 +146,7 @@ def must_split(prepared: Prepared) -> bool:
     if prepared.text is None:
         return False
     grammar = Grammar.of(prepared.contract)
-    if prepared.text.has_nul:
+    if not prepared.text.is_clean:
         return True
     return grammar.needs_splitting(prepared.field_count) or prepared.header_lines > 1
 

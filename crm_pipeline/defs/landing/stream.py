@@ -58,7 +58,8 @@ class Normalised:
         raw_size: Size of the file in bytes.
         line_count: Physical lines.
         encoding: The encoding that was used.
-        has_nul: Whether the text holds NUL characters, which DuckDB takes for the empty null token.
+        is_clean: Whether the text is valid UTF-8 (DuckDB does not look at columns that it need not
+            read) without NUL characters (which it takes for an empty null token).
     """
 
     parts: tuple[Part, ...]
@@ -67,7 +68,7 @@ class Normalised:
     raw_size: int
     line_count: int
     encoding: str
-    has_nul: bool = False
+    is_clean: bool = True
 
 
 def normalise(
@@ -148,7 +149,7 @@ class _Pass:
             raw_size=self.raw_size,
             line_count=self.writer.line_count,
             encoding=self.encoding,
-            has_nul=self.writer.has_nul,
+            is_clean=self.writer.is_clean,
         )
 
     def _raw(self, file: BinaryIO) -> Iterator[bytes]:
@@ -255,7 +256,8 @@ class _PartWriter:
         self.folder = folder
         self.digest = hashlib.sha256()
         self.line_count = 0
-        self.has_nul = False
+        self.is_clean = True
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
         self.parts: list[Part] = []
         self._file: BinaryIO | None = None
         self._part_lines = 0
@@ -263,7 +265,7 @@ class _PartWriter:
 
     def write(self, data: bytes) -> None:
         self.digest.update(data)
-        self.has_nul = self.has_nul or b"\0" in data
+        self.is_clean = self.is_clean and self._looks_clean(data)
         if self._part_bytes + len(data) > PART_BYTES:
             cut = data.rfind(b"\n") + 1
             if cut:
@@ -272,6 +274,17 @@ class _PartWriter:
                 data = data[cut:]
         if data:
             self._append(data)
+
+    def _looks_clean(self, data: bytes) -> bool:
+        if b"\0" in data:
+            return False
+        if data.isascii() and not self._utf8.getstate()[0]:
+            return True
+        try:
+            self._utf8.decode(data)
+        except UnicodeDecodeError:
+            return False
+        return True
 
     def _append(self, data: bytes) -> None:
         if self._file is None:
