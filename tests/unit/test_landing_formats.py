@@ -85,6 +85,25 @@ def test_encodings(tmp_path, encoding, data, names):
     assert [name for (name,) in company.rows("name")] == names
 
 
+def test_delimiters_of_several_bytes(tmp_path):
+    columns = """
+    - {name: id, data_type: bigint}
+    - {name: name, data_type: varchar}
+    - {name: more, data_type: varchar}
+    """
+    lines = ['id||"na""me"||more', '1||"a||b"|| x|y ', '2||"a"|b||c', '3||say "hi"||', "4||a||b||c"]
+    company, _ = land_text(tmp_path, "\n".join(lines), columns, delimiter="||")
+    assert company.rows("id, name, more") == [(1, None, " x|y "), (3, None, None)]
+    columns = columns.replace("name: name,", 'name: name, config: {meta: {header: "na\\"me"}},')
+    company.contracts = shop(columns, delimiter="||")
+    company.land()
+    assert company.rows("id, name") == [(1, "a||b"), (3, 'say "hi"')]
+    assert [fault[:3] for fault in company.quarantine()] == [
+        (3, None, "bad_quote"),
+        (5, None, "ragged_line"),
+    ]
+
+
 def test_blank_separated_columns(tmp_path):
     data = " 00004  1   29.33\r\n 00005 x 1.00\r\n\r\n 00006 1\r\n"
     columns = """

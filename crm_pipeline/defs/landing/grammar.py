@@ -29,7 +29,11 @@ class Grammar:
         self.quote = quote.encode() if quote and has_quote else None
         text = "," if self.is_whole_line else "\t" if self.is_blank_separated else delimiter
         self.delimiter = str(text).encode()
-        self.output_quote = '"' if self.is_whole_line else (self.quote or b"").decode()
+        # DuckDB cuts a byte off where part of a longer delimiter follows a quote: `"a"|b||`.
+        self.is_rewritten = len(self.delimiter) > 1
+        self.output_delimiter = b"," if self.is_rewritten else self.delimiter
+        is_quoted = self.is_whole_line or self.is_rewritten
+        self.output_quote = '"' if is_quoted else (self.quote or b"").decode()
 
     @classmethod
     def of(cls, contract: TableContract) -> Grammar:
@@ -46,7 +50,8 @@ class Grammar:
 
         With a single column it takes a blank line for a row.
         """
-        return self.is_whole_line or self.is_blank_separated or field_count == 1
+        always = self.is_whole_line or self.is_blank_separated or self.is_rewritten
+        return always or field_count == 1
 
     def fields(self, record: bytes) -> list[str]:
         """Return the fields of one record, for a header."""
@@ -57,8 +62,8 @@ class Grammar:
             return text.split()
         if not self.quote:
             return text.split(self.delimiter.decode())
-        if len(self.delimiter) > 1 or b"\0" in record:
-            return [_unquoted(part, '"') for part in text.split(self.delimiter.decode())]
+        if self.is_rewritten:
+            return [field.decode() for field in self._values(record)]
         reader = csv.reader(
             io.StringIO(text, newline=""),
             delimiter=self.delimiter.decode(),
@@ -66,6 +71,33 @@ class Grammar:
             skipinitialspace=self.delimiter != b" ",
         )
         return next(reader, [""])
+
+    def as_csv(self, record: bytes) -> bytes:
+        """Return a whole record with commas between its fields and each field in quotes."""
+        if self.quote and self.quote in record:
+            values = self._values(record)
+        else:
+            values = record.split(self.delimiter)
+        return b",".join(b'"' + value.replace(b'"', b'""') + b'"' for value in values)
+
+    def _values(self, record: bytes) -> list[bytes]:
+        assert self.quote is not None
+        values, position = [], 0
+        while position <= len(record):
+            match = self._field().match(record, position)
+            assert match is not None
+            quoted, plain = match.group(1, 2)
+            values.append(plain if quoted is None else quoted.replace(self.quote * 2, self.quote))
+            position = match.end() + len(self.delimiter)
+        return values
+
+    def _field(self) -> re.Pattern[bytes]:
+        quote, delimiter = re.escape(self.quote or b""), re.escape(self.delimiter)
+        end = rb"(?=" + delimiter + rb"|\Z)"
+        quoted = rb"\x20*+" + quote + b"((?:[^" + quote + b"]++|" + quote * 2 + b")*+)" + quote
+        return re.compile(
+            b"(?s:" + quoted + rb"\x20*+" + end + b"|((?:(?!" + delimiter + b").)*+))"
+        )
 
     def patterns(self, field_count: int) -> tuple[re.Pattern[bytes], ...]:
         """Return the shapes of text that has quotes.
@@ -92,10 +124,3 @@ class Grammar:
         still_open = b"(?:" + field + delimiter + b")*+" + space + quote + body
         shapes = (whole, field + more + b"*+", still_open, body)
         return tuple(re.compile(shape) for shape in shapes)
-
-
-def _unquoted(text: str, quote: str) -> str:
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] == quote:
-        text = text[1:-1].replace(quote * 2, quote)
-    return text

@@ -117,6 +117,7 @@ class _Run:
         self.files: list[FileOutcome] = []
         self.problems: list[str] = []
         self.blocked: dict[tuple[str, str], str] = {}
+        self.ledgers: dict[str, list[ledger.Entry]] = {}
 
     def prepare_home(self, enabled: Sequence[str]) -> None:
         try:
@@ -210,12 +211,18 @@ class _Run:
                 self._enter(file, table, prepared)
 
     def _newest(self, table: TableContract, file_name: str) -> ledger.Entry | None:
-        known = [e for e in ledger.entries(self.con, table) if e.file_name == file_name]
+        known = [e for e in self._entries(table) if e.file_name == file_name]
         return known[-1] if known else None
+
+    def _entries(self, table: TableContract) -> list[ledger.Entry]:
+        """The ledger of a table, read once until it grows: an inbox may hold years of files."""
+        if table.identifier not in self.ledgers:
+            self.ledgers[table.identifier] = ledger.entries(self.con, table)
+        return self.ledgers[table.identifier]
 
     def _is_known(self, file: InboxFile, table: TableContract) -> bool:
         """Deal with a file whose very bytes landed before; it need not be parsed."""
-        known = [e for e in ledger.entries(self.con, table) if e.raw_size == file.size]
+        known = [e for e in self._entries(table) if e.raw_size == file.size]
         if not known:
             return False
         try:
@@ -288,6 +295,7 @@ class _Run:
         return number, counts
 
     def _append(self, file: InboxFile, table: TableContract, digest: str, raw_digest: str) -> int:
+        self.ledgers.pop(table.identifier, None)
         return ledger.append(
             self.con, table, file_name=file.path.name, digest=digest, raw_digest=raw_digest,
             raw_size=file.size, landed_at=self.clock(),

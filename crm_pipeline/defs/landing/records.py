@@ -145,7 +145,7 @@ class _Splitter:
                 self._split_plain()
         return Split(
             records=self.records_path,
-            record_delimiter=self.grammar.delimiter.decode(),
+            record_delimiter=self.grammar.output_delimiter.decode(),
             record_quote=self.grammar.output_quote,
             faults=self.faults_path,
             record_count=self.records,
@@ -315,9 +315,11 @@ class _Splitter:
         if len(record) > MAX_RECORD_BYTES:
             self._fault(number, "line_too_long", line)
             return
+        if self.grammar.is_rewritten:
+            record = self.grammar.as_csv(record)
         self.longest = max(self.longest, len(record))
         self.records += 1
-        self.out(b"%d%b%b\n" % (number, self.grammar.delimiter, record))
+        self.out(b"%d%b%b\n" % (number, self.grammar.output_delimiter, record))
 
     def _fault(self, number: int, reason: str, line: bytes) -> None:
         self.fault_count += 1
