@@ -6,11 +6,15 @@ it already. Imported by a fresh process that runs dbt and nothing else, so no Da
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 PREPARED = PROJECT / "target" / "partial_parse.msgpack"
+DBT_LOCK = ".dbt.lock"
+"""After the warehouse's name: held while dbt has it open, also when its run was killed."""
 
 
 def main() -> int:
@@ -23,7 +27,9 @@ def main() -> int:
         return 2
     manifest = Manifest.from_msgpack(PREPARED.read_bytes())
     manifest.build_flat_graph()
-    result = dbtRunner(manifest=manifest).invoke(sys.argv[1:])
+    with Path(os.environ["CRM_WAREHOUSE"] + DBT_LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = dbtRunner(manifest=manifest).invoke(sys.argv[1:])
     if result.exception is not None:
         print(str(result.exception), file=sys.stderr)
         return 2

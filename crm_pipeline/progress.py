@@ -14,6 +14,12 @@ from dagster import DagsterEventType
 _TERMINAL = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1) if sys.stdout else None
 
 
+def report(line: str) -> None:
+    """Print a line where the person who waits sees it, whatever is captured meanwhile."""
+    if _TERMINAL is not None:
+        _TERMINAL.write(line + "\n")
+
+
 class ProgressHandler(logging.Handler):
     """Prints a line when a step ends, and every failed check with its description."""
 

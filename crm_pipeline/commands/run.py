@@ -47,16 +47,23 @@ def run_everything(
     from crm_pipeline.definitions import defs
     from crm_pipeline.defs.landing.assets import CONTRACTS, check_sources
     from crm_pipeline.defs.landing.inbox import wait_until_settled
-    from crm_pipeline.resources.leaks import free_leaked_slots
+    from crm_pipeline.progress import report
+    from crm_pipeline.resources.leaks import free_leaked_slots, living_process
 
     check_sources(settings, sources)
     wait_until_settled(settings.inbox, CONTRACTS, only=set(sources or settings.sources))
-    with dg.DagsterInstance.get() as instance, _output_to(settings) as log:
-        free_leaked_slots(instance)
+    with (
+        dg.DagsterInstance.get() as instance,
+        living_process(settings.dagster_home) as tags,
+        _output_to(settings) as log,
+    ):
+        for note in free_leaked_slots(instance, settings.dagster_home):
+            report(f"crm: {note}")
         job = defs().get_repository_def().get_job("everything")
         result = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
+            tags=tags,
             run_config={
                 "loggers": {"progress": {}},
                 "ops": {

@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
+from crm_pipeline.dbt_command import DBT_LOCK
 from crm_pipeline.errors import UserError
 
 WRITER_POOL = "duckdb_writer"
@@ -60,8 +61,13 @@ class Warehouse(dg.ConfigurableResource):
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Hold the file without opening it: for dbt, which opens it in a process of its own."""
+        """Hold the file without opening it: for dbt, which opens it in a process of its own.
+
+        dbt's process outlives a run that is killed, and holds a lock of its own (``crm-dbt``).
+        """
         with exclusive(Path(self.path + ".lock"), wait_seconds=self.wait_seconds):
+            with exclusive(Path(self.path + DBT_LOCK), wait_seconds=self.wait_seconds):
+                pass
             yield
 
     def _config(self) -> dict[str, str | bool | int | float | list[str]]:

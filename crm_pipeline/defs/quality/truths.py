@@ -139,13 +139,13 @@ TRUTHS = (
     Truth(
         name="months_equal_the_facts",
         asset=LAST_MART,
-        also=("marts.fct_orders", "marts.fct_returns"),
+        also=("marts.fct_order_items", "marts.fct_returns"),
         description="The months' gross and returned amounts add up to the facts'.",
         exceptions=_fixed(
             """
             select
                 (abs((select coalesce(sum(gross_amount), 0) from marts.kpi_monthly)
-                   - (select coalesce(sum(gross_amount), 0) from marts.fct_orders)) > 0.01 * m)::int
+                   - (select coalesce(sum(line_amount), 0) from marts.fct_order_items)) > 0.01 * m)::int
               + (abs((select coalesce(sum(returned_amount), 0) from marts.kpi_monthly)
                    - (select coalesce(sum(returned_amount), 0) from marts.fct_returns))
                  > 0.01 * m)::int
