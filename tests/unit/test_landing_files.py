@@ -272,6 +272,17 @@ def test_as_of_truncates_by_the_business_day_before_the_key_decides(tmp_path):
     assert company.rows("id, made_at") == [(1, utc("2026-03-01 22:59")), (3, None)]
 
 
+def test_as_of_where_midnight_comes_twice(tmp_path):
+    # Havana, 2023-11-05: at 01:00 the clocks go back to 00:00; both hours belong to the fifth.
+    company = Company(tmp_path, shop(EVENTS, event_time="made_at"))
+    company.put("orders.csv", "id,made_at\n1,2023-11-05 03:59\n2,2023-11-05 04:30\n")
+    company.land()
+    settings_row(company, "2023-11-04", "America/Havana")
+    assert company.rows("id") == [(1,)]
+    settings_row(company, "2023-11-05", "America/Havana")
+    assert company.rows("id") == [(1,), (2,)]
+
+
 def test_latest_event_is_a_business_day_whatever_the_as_of(tmp_path):
     company = Company(tmp_path, shop(EVENTS, event_time="made_at"))
     company.put("orders.csv", "id,made_at\n1,2026-03-01 23:30\n2,2026-02-01\n")
