@@ -226,3 +226,16 @@ def test_unit_tests_beside_the_models_pass():
     """The same as `dbt test --select test_type:unit`, on the tables that are there already."""
     result = _built().dbt("test", "--select", "test_type:unit")
     assert len(result.results) > 25
+
+
+def test_every_day_of_the_calendar_is_what_python_says():
+    days = _built().frame("select * from marts.dim_dates order by date_on")
+    assert len(days) >= 365
+    for row in days.itertuples():
+        day = row.date_on.date()
+        assert row.month.date() == day.replace(day=1)
+        assert row.quarter == (day.month + 2) // 3
+        assert row.year == day.year
+        assert (row.iso_week, row.weekday) == day.isocalendar()[1:]
+        assert row.is_weekend == (day.isoweekday() >= 6)
+    assert (days.date_on.diff().dropna().dt.days == 1).all()
