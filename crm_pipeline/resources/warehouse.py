@@ -56,7 +56,7 @@ class Warehouse(dg.ConfigurableResource):
 
     path: str
     scratch: str
-    memory_limit: str = "4GB"
+    memory_limit: str = "2GB"
     wait_seconds: float = 600.0
 
     @contextmanager

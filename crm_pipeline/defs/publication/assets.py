@@ -58,8 +58,7 @@ def write_publication(
         con.execute(f"create schema {schema}")
     counts: dict[str, int] = {}
     for table in _TABLES:
-        counts[f"{table.schema}.{table.name}"] = writing.copy_table(con, table)
-        writing.export_parquet(con, table, folder / "parquet")
+        counts[f"{table.schema}.{table.name}"] = writing.copy_table(con, table, folder / "parquet")
     evaluations = con.execute("select * from w.control.model_evaluations order by all").df()
     con.execute("use w")
     landed, quarantined = landed_files(con).df(), quarantine_summary(con).df()
@@ -110,7 +109,7 @@ def differences(con: duckdb.DuckDBPyConnection, parquet: Path) -> list[str]:
     found = []
     for table in _TABLES:
         place = f"{writing.quoted(table.schema)}.{writing.quoted(table.name)}"
-        file = writing.text(str(parquet / table.schema / f"{table.name}.parquet"))
+        file = writing.text(str(writing.parquet_file(parquet, table)))
         columns = ", ".join(writing.quoted(column.name) for column in table.columns)
         # sums of hashes are equal for equal rows whatever their order, duplicates included
         total = f"select count(*), sum(hash({columns})::hugeint)"

@@ -29,8 +29,14 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def copy_table(con: duckdb.DuckDBPyConnection, table: PublishedTable) -> int:
-    """Copy one table out of the warehouse, in key order with its comments; return its rows.
+def copy_table(con: duckdb.DuckDBPyConnection, table: PublishedTable, folder: Path) -> int:
+    """Publish one table: Parquet in key order, and from it the table with its comments.
+
+    The rows are sorted once, on the way into ``folder/<schema>/<table>.parquet`` (same rows, same
+    bytes at any thread count); the table is read back from there, in that order.
+
+    Returns:
+        The table's rows.
 
     Raises:
         UserError: The warehouse lacks the table, or holds a column nobody described.
@@ -51,9 +57,14 @@ def copy_table(con: duckdb.DuckDBPyConnection, table: PublishedTable) -> int:
             f"describes {sorted(declared)}: materialise it, or mend the yaml."
         )
     columns = ", ".join(quoted(name) for name in declared)
+    file = parquet_file(folder, table)
+    file.parent.mkdir(parents=True, exist_ok=True)
     con.execute(
-        f"create table {place} as select {columns} from w.{place} order by {_order(table.key)}"
+        f"copy (select {columns} from w.{place} order by {_order(table.key)}) "
+        f"to {text(str(file))} "
+        f"(format parquet, compression zstd, row_group_size {ROW_GROUP_SIZE})"
     )
+    con.execute(f"create table {place} as select * from read_parquet({text(str(file))})")
     con.execute(f"comment on table {place} is {text(' '.join(table.description.split()))}")
     for column in table.columns:
         comment = text(" ".join(column.description.split()))
@@ -66,15 +77,9 @@ def _order(key: Sequence[str]) -> str:
     return ", ".join(quoted(name) for name in key)
 
 
-def export_parquet(con: duckdb.DuckDBPyConnection, table: PublishedTable, folder: Path) -> None:
-    """Write ``folder/<schema>/<table>.parquet``; same rows, same bytes at any thread count."""
-    target = folder / table.schema / f"{table.name}.parquet"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    con.execute(
-        f"copy (select * from {quoted(table.schema)}.{quoted(table.name)} "
-        f"order by {_order(table.key)}) to {text(str(target))} "
-        f"(format parquet, compression zstd, row_group_size {ROW_GROUP_SIZE})"
-    )
+def parquet_file(folder: Path, table: PublishedTable) -> Path:
+    """Return where a table's Parquet is written."""
+    return folder / table.schema / f"{table.name}.parquet"
 
 
 def write_meta(
