@@ -61,6 +61,22 @@ def test_two_unclosed_quotes_do_not_swallow_the_rows_between_them(company):
     assert company.quarantine() == [(52, None, "unclosed_quote", '51,"oops,51')]
 
 
+def test_a_line_of_prose_with_the_right_number_of_commas_is_no_row(company):
+    company.put("orders.csv", HEADER + '1,"soft,\nwarm, light, cheap\nand red",2\n2,Bob,3\n')
+    company.land()
+    assert company.rows("id, name") == [(1, "soft,\nwarm, light, cheap\nand red"), (2, "Bob")]
+
+
+def test_in_a_table_of_texts_many_inner_rows_show_a_lost_quote(tmp_path):
+    columns = "- {name: a, data_type: varchar}\n- {name: b, data_type: varchar}"
+    for count, accepted in ((9, 1), (10, 11)):
+        rows = ['x,"open', *(f"a{n},b{n}" for n in range(count)), 'y,shut"']
+        home = tmp_path / str(count)
+        home.mkdir()
+        company, _ = land_text(home, "a,b\n" + "\n".join(rows) + "\n", columns)
+        assert len(company.rows()) == accepted
+
+
 def test_bytes_that_are_no_text_cost_their_line_only(company):
     company.put("orders.csv", HEADER.encode() + b"1,Ann,2\n2,B\xff\xfe,2\n3,C\xc3\xa9d,2\n")
     company.land()
