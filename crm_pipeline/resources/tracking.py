@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from crm_pipeline.errors import UserError
+from crm_pipeline.resources.tracking_store import DATABASE, artifact_location, follow_home
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,8 @@ EXPERIMENT = "crm"
 CHAMPION = "champion"
 _MODEL_FILE = "model.skops"
 _VALUES = ("candidate", "champion", "actual")
+_WHO_AND_WHERE = ("mlflow.user", "mlflow.source.name", "mlflow.source.type")
+"""Tags that MLflow adds by itself: the account and the path of whoever trained."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ class Tracking(dg.ConfigurableResource):
     def _client(self) -> MlflowClient:
         import mlflow
 
-        uri = f"sqlite:///{Path(self.folder) / 'mlflow.db'}"
+        follow_home(Path(self.folder), EXPERIMENT)
+        uri = f"sqlite:///{Path(self.folder) / DATABASE}"
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -69,7 +73,7 @@ class Tracking(dg.ConfigurableResource):
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
             return str(found.experiment_id)
-        location = (Path(self.folder) / "artifacts").absolute().as_uri()
+        location = artifact_location(Path(self.folder))
         return str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
     def _run(self, client: MlflowClient, model: str, model_version: str) -> Any | None:
@@ -230,6 +234,9 @@ class Tracking(dg.ConfigurableResource):
                 # given, because inferring them imports everything again: ten seconds
                 pip_requirements=[f"{name}=={version(name)}" for name in packages],
             )
+        for tag in _WHO_AND_WHERE:
+            if tag in client.get_logged_model(info.model_id).tags:
+                client.delete_logged_model_tag(info.model_id, tag)
         if not client.search_registered_models(f"name = '{model}'"):
             client.create_registered_model(model)
         registered = client.create_model_version(
@@ -244,7 +251,7 @@ class Tracking(dg.ConfigurableResource):
         """Return the model that scores, or ``None`` while there is none for this horizon.
 
         Raises:
-            UserError: The model's file is not the one we recorded.
+            UserError: The model's file is gone, or not the one we recorded.
         """
         import mlflow
         import skops.io
@@ -258,11 +265,13 @@ class Tracking(dg.ConfigurableResource):
         tags = client.get_run(str(registered.run_id)).data.tags
         if tags.get("horizon_days") != str(horizon_days):
             return None
-        file = _model_file(mlflow, f"models:/{model}/{registered.version}")
-        content = file.read_bytes()
+        try:
+            content = _model_file(mlflow, f"models:/{model}/{registered.version}").read_bytes()
+        except (MlflowException, OSError):
+            content = b""
         if hashlib.sha256(content).hexdigest() != registered.tags.get("sha256"):
             raise UserError(
-                f"the stored {model} model is not the one that was registered: restore "
+                f"the stored {model} model is gone or not the one that was registered: restore "
                 "$CRM_HOME/mlflow from a backup, or remove its champion alias and train again."
             )
         return Champion(
