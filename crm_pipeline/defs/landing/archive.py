@@ -39,6 +39,10 @@ class Archive:
         copy.replace(target)
         _sync_folder(target.parent)
 
+    def remove(self, table: TableContract, digest: str) -> None:
+        """Remove a content that did not land after all."""
+        self.path(table, digest).unlink(missing_ok=True)
+
     def link(self, table: TableContract, old: str, new: str) -> None:
         """Keep the content ``old`` under the digest ``new`` as well."""
         source, target = self.path(table, old), self.path(table, new)

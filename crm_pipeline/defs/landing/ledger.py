@@ -343,8 +343,9 @@ def retract(
 ) -> list[str]:
     """Take a file's rows out of every table it feeds; return the tables' names.
 
-    A file that lies in the inbox with the same bytes stays retracted unless its time is later than
-    the retraction's: delivered again, it lands again. ``now`` is naive UTC.
+    A file that lies in the inbox with the same content stays retracted unless its time is later
+    than the retraction's: delivered again, it lands again. Another content that waits there under
+    this name lands as ever. ``now`` is naive UTC.
 
     Raises:
         UserError: No such file counts.

@@ -203,12 +203,24 @@ class _Run:
                 with transaction(self.con):
                     self._append(file, table, prepared.digest, prepared.raw_digest)
                 self._note(file, "unchanged", digest=prepared.digest)
+            elif newest and newest.digest == prepared.digest and _is_retracted(newest, file):
+                self._note_retracted(file, newest)
             elif prepared.digest in ledger.contents(self.con, table):
                 self._enter_copy(file, table, prepared.digest, prepared.raw_digest)
             else:
-                if copy is not None:
-                    self.archive.keep(table, prepared.digest, copy)
-                self._enter(file, table, prepared)
+                self._enter_archived(file, table, prepared, copy)
+
+    def _enter_archived(
+        self, file: InboxFile, table: TableContract, prepared: Prepared, copy: Path | None
+    ) -> None:
+        if copy is not None:
+            self.archive.keep(table, prepared.digest, copy)
+        try:
+            self._enter(file, table, prepared)
+        except RefusedFileError:
+            if all(entry.digest != prepared.digest for entry in self._entries(table)):
+                self.archive.remove(table, prepared.digest)
+            raise
 
     def _newest(self, table: TableContract, file_name: str) -> ledger.Entry | None:
         known = [e for e in self._entries(table) if e.file_name == file_name]
@@ -239,11 +251,8 @@ class _Run:
             if newest.action == "landed":
                 self._note(file, "unchanged", digest=newest.digest)
                 return True
-            if file.modified_ns / 1e9 <= newest.landed_at.replace(tzinfo=UTC).timestamp():
-                self._note(
-                    file, "retracted", digest=newest.digest,
-                    message="it was retracted; deliver it again (or touch it) to land it again",
-                )  # fmt: skip
+            if _is_retracted(newest, file):
+                self._note_retracted(file, newest)
                 return True
         stored = ledger.contents(self.con, table)
         digest = same[-1].digest
@@ -301,6 +310,10 @@ class _Run:
             raw_size=file.size, landed_at=self.clock(),
         )  # fmt: skip
 
+    def _note_retracted(self, file: InboxFile, entry: ledger.Entry) -> None:
+        message = "it was retracted; deliver it again (or touch it) to land it again"
+        self._note(file, "retracted", digest=entry.digest, message=message)
+
     def _note(self, file: InboxFile, outcome: str, **details: object) -> None:
         self.files.append(
             FileOutcome(file.source, file.table, file.path.name, outcome, **details)  # type: ignore[arg-type]
@@ -356,6 +369,12 @@ class _Run:
             files_landed=sum(file.outcome in ("landed", "copy") for file in files),
             files_refused=sum(file.outcome == "refused" for file in files),
         )
+
+
+def _is_retracted(newest: ledger.Entry, file: InboxFile) -> bool:
+    """Whether the file, whose content was retracted, lay there before: then it stays away."""
+    retracted_at = newest.landed_at.replace(tzinfo=UTC).timestamp()
+    return newest.action == "retracted" and file.modified_ns / 1e9 <= retracted_at
 
 
 def _has_changed(file: InboxFile) -> bool:

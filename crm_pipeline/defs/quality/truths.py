@@ -143,13 +143,18 @@ TRUTHS = (
         description="The months' gross and returned amounts add up to the facts'.",
         exceptions=_fixed(
             """
-            select
-                (abs((select coalesce(sum(gross_amount), 0) from marts.kpi_monthly)
-                   - (select coalesce(sum(line_amount), 0) from marts.fct_order_items)) > 0.01 * m)::int
-              + (abs((select coalesce(sum(returned_amount), 0) from marts.kpi_monthly)
-                   - (select coalesce(sum(returned_amount), 0) from marts.fct_returns))
-                 > 0.01 * m)::int
-            from (select greatest(count(*), 1) as m from marts.kpi_monthly)
+            with months as (
+                select coalesce(sum(gross_amount), 0) as gross,
+                       coalesce(sum(returned_amount), 0) as returned,
+                       0.01 * greatest(count(*), 1) as rounding
+                from marts.kpi_monthly),
+            lines as (
+                select coalesce(sum(line_amount), 0) as gross from marts.fct_order_items),
+            back as (
+                select coalesce(sum(returned_amount), 0) as returned from marts.fct_returns)
+            select (abs(months.gross - lines.gross) > rounding)::int
+                 + (abs(months.returned - back.returned) > rounding)::int
+            from months, lines, back
             """
         ),
     ),
