@@ -186,6 +186,7 @@ def test_a_file_that_cannot_land_is_refused_whole_and_the_others_land(company, n
     assert company.rows("id, _file") == [(7, "orders_good.csv")]
     assert company.quarantine() == []
     assert list((company.home / "tmp").iterdir()) == []
+    assert len(list((company.home / "archive").rglob("*.gz"))) == 1
 
 
 def test_a_refused_correction_leaves_the_good_version(company):
