@@ -78,6 +78,8 @@ def run_everything(
     if result.success:
         print(f"crm: published {settings.published / 'crm.duckdb'} in {seconds:.0f} s")
         return 0
+    if was_interrupted(result):
+        raise KeyboardInterrupt
     for message in failures(result):
         print(f"crm: {message}", file=sys.stderr)
     print(
@@ -86,6 +88,16 @@ def run_everything(
         file=sys.stderr,
     )
     return 1
+
+
+def was_interrupted(result: Any) -> bool:
+    """Whether a step ended because somebody stopped the run, which Dagster records as a failure."""
+    errors = [
+        event.step_failure_data.error
+        for event in result.all_events
+        if event.event_type_value == "STEP_FAILURE"
+    ]
+    return any(error and error.cls_name == "DagsterExecutionInterruptedError" for error in errors)
 
 
 def failures(result: Any) -> list[str]:
