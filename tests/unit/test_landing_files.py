@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from crm_pipeline.defs.landing import loader
 from crm_pipeline.defs.landing.ledger import event_span, latest_event_on
 from crm_pipeline.errors import UserError
 from tests.unit.landing_support import Company, contracts_of, land_text, outcomes, shop, utc
@@ -235,6 +236,24 @@ def test_a_file_being_written_waits(company):
     old = time.time() - 5
     os.utime(path, (old, old))
     assert outcomes(company.land()) == {"orders.csv": "landed"}
+
+
+def test_a_file_that_changes_while_it_is_read_waits(company, monkeypatch):
+    path = company.put("orders.csv", HEADER + "1,Ann,2\n")
+    plain = loader.prepare
+
+    def slow(*arguments):
+        prepared = plain(*arguments)
+        path.write_text(HEADER + "1,Ann,2\n2,Bob,3\n")
+        return prepared
+
+    monkeypatch.setattr(loader, "prepare", slow)
+    assert outcomes(company.land()) == {"orders.csv": "waiting"}
+    assert company.rows() == []
+    monkeypatch.undo()
+    path.with_name("orders.csv.done").touch()
+    assert outcomes(company.land()) == {"orders.csv": "landed"}
+    assert len(company.rows()) == 2
 
 
 def test_disabled_sources_get_tables_but_no_files(company):

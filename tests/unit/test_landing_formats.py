@@ -37,10 +37,11 @@ def test_broken_lines_go_to_quarantine_alone(company):
         "6,Fay,8",
         "   ",
         "7,Gus,9,,",
+        '8,"Hal",9,"",',
     ]
     company.put("orders.csv", HEADER + "\n".join(lines) + "\n")
     report = company.land()
-    assert company.rows("id, _line") == [(1, 2), (6, 8), (7, 10)]
+    assert company.rows("id, _line") == [(1, 2), (6, 8), (7, 10), (8, 11)]
     assert [fault[:3] for fault in company.quarantine()] == [
         (3, None, "ragged_line"),
         (4, None, "unclosed_quote"),
@@ -48,13 +49,14 @@ def test_broken_lines_go_to_quarantine_alone(company):
         (7, None, "bad_quote"),
     ]
     assert company.quarantine()[1][3] == '3,"Cid,4'
-    assert company.accounts() == [("orders.csv", 7, 3, 4)]
+    assert company.accounts() == [("orders.csv", 8, 4, 4)]
     assert "2 blank lines" in report.files[0].message
 
 
-def test_two_unclosed_quotes_do_not_swallow_the_rows_between_them(company):
+@pytest.mark.parametrize("last", [52, 53, 151])
+def test_two_unclosed_quotes_do_not_swallow_the_rows_between_them(company, last):
     rows = [f"{n},name {n},{n}" for n in range(1, 200)]
-    rows[50], rows[150] = '51,"oops,51', '151,oops",151'
+    rows[50], rows[last] = '51,"oops,51', f'{last + 1},oops",{last + 1}'
     company.put("orders.csv", HEADER + "\n".join(rows) + "\n")
     company.land()
     assert company.accounts() == [("orders.csv", 199, 198, 1)]
@@ -82,6 +84,13 @@ def test_bytes_that_are_no_text_cost_their_line_only(company):
     company.land()
     assert company.rows("id, name") == [(1, "Ann"), (3, "Céd")]
     assert company.quarantine() == [(3, None, "bad_encoding", r"2,B\xff\xfe,2")]
+
+
+def test_bytes_that_are_no_text_count_in_columns_that_are_not_read_too(company):
+    company.put("orders.csv", b"id,extra\n1,x\n2,\xff\n3,y\n")
+    company.land()
+    assert company.rows("id, _line") == [(1, 2), (3, 4)]
+    assert [fault[:3] for fault in company.quarantine()] == [(3, None, "bad_encoding")]
 
 
 @pytest.mark.parametrize(
