@@ -7,6 +7,7 @@ remedy; there is no silent fallback. Names and meanings: ``docs/operations.md``.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from crm_pipeline.cron import is_cron
 from crm_pipeline.errors import UserError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -42,6 +44,9 @@ KNOWN = frozenset(
     }
 )
 """``CRM_SHARED_DATA`` is for the tests; the last two are set by us, for dbt."""
+
+
+HIGHEST_PORT = 65_535
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,15 @@ def read_dotenv(path: Path) -> dict[str, str]:
     values: dict[str, str] = {}
     if not path.is_file():
         return values
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{path.name} is not UTF-8 text: save it as such, or delete it.") from None
+    except OSError as error:
+        raise UserError(
+            f"{path.name} cannot be read ({error.strerror}): mend its permissions, or delete it."
+        ) from None
+    for number, line in enumerate(lines, start=1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
@@ -111,9 +124,31 @@ def _number(environment: Mapping[str, str], name: str, default: str, kind: type)
         value = kind(text)
     except ValueError:
         raise UserError(f"{name}={text!r} is not a number; unset it for {default}.") from None
-    if value < 0 or (kind is int and value == 0) or value != value:
+    if not 0 <= value < float("inf") or (kind is int and value == 0):
         raise UserError(f"{name}={text!r} must be above zero; unset it for {default}.")
     return value
+
+
+_FORMS = {
+    "CRM_CURRENCY": (r"[A-Z]{3}", "a currency's three letters, as EUR"),
+    "CRM_MEMORY_LIMIT": (r"\d+(\.\d+)? ?[KMGT]i?B", "a size, as 4GB"),
+    "CRM_ALERT_WEBHOOK": (r"https?://[^\s/]+\S*", "an address, as https://chat.example.com/hook"),
+}
+
+
+def _in_form(values: Mapping[str, str], name: str, default: str | None = None) -> str | None:
+    text = values.get(name, default)
+    pattern, form = _FORMS[name]
+    if text is not None and not re.fullmatch(pattern, text):
+        raise UserError(f"{name}={text!r} must be {form}; or unset it.")
+    return text
+
+
+def _cron(values: Mapping[str, str], name: str, default: str) -> str:
+    text = values.get(name, default)
+    if not is_cron(text):
+        raise UserError(f"{name}={text!r} is no cron schedule; write it as {default!r}.")
+    return text
 
 
 def _zone(name: str) -> str:
@@ -155,21 +190,24 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     language = values.get("CRM_LANGUAGE", "en")
     if language not in ("en", "zh"):
         raise UserError(f"CRM_LANGUAGE={language!r} is not spoken here; use en or zh.")
+    port = int(_number(values, "CRM_PORT", "3000", int))
+    if port > HIGHEST_PORT:
+        raise UserError(f"CRM_PORT={port} is no port; use one up to {HIGHEST_PORT}.")
     return Settings(
         home=Path(values.get("CRM_HOME", CHECKOUT / ".crm")).expanduser().absolute(),
         sources=sources,
         as_of=parse_date(as_of, "CRM_AS_OF") if as_of else None,
         time_zone=_zone(values.get("CRM_TIMEZONE", "UTC")),
-        currency=values.get("CRM_CURRENCY"),
+        currency=_in_form(values, "CRM_CURRENCY"),
         horizon_days=int(_number(values, "CRM_HORIZON_DAYS", "90", int)),
         clv_horizon_days=int(_number(values, "CRM_CLV_HORIZON_DAYS", "365", int)),
         discount_rate=float(_number(values, "CRM_DISCOUNT_RATE", "0.10", float)),
-        alert_webhook=values.get("CRM_ALERT_WEBHOOK"),
+        alert_webhook=_in_form(values, "CRM_ALERT_WEBHOOK"),
         language=language,
-        memory_limit=values.get("CRM_MEMORY_LIMIT", "2GB"),
-        port=int(_number(values, "CRM_PORT", "3000", int)),
-        refresh_cron=values.get("CRM_REFRESH_CRON", "0 5 * * *"),
-        training_cron=values.get("CRM_TRAINING_CRON", "0 3 * * 0"),
+        memory_limit=str(_in_form(values, "CRM_MEMORY_LIMIT", "2GB")),
+        port=port,
+        refresh_cron=_cron(values, "CRM_REFRESH_CRON", "0 5 * * *"),
+        training_cron=_cron(values, "CRM_TRAINING_CRON", "0 3 * * 0"),
     )
 
 
