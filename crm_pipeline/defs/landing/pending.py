@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -64,18 +65,32 @@ def pending_files(
         seen: Digests by name, size and time, so that an unchanged file is read only once; the
             caller keeps it between calls. Entries of files that are gone are dropped.
     """
-    path = home / INDEX
-    index = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    index = _read_index(home)
     found, present = [], {}
     for file in files:
         stamp = f"{file.source}/{file.path.name}:{file.size}:{file.modified_ns}"
-        present[stamp] = seen.get(stamp) or _digest(file.path)
+        try:
+            present[stamp] = seen.get(stamp) or _digest(file.path)
+        except OSError:  # gone since the inbox was listed, or not ours to read
+            continue
         known = index.get(f"{file.source}/{file.path.name}", {"digest": None, "landings": 0})
         if known["digest"] != present[stamp]:
             found.append(Pending(file, present[stamp], known["landings"]))
     seen.clear()
     seen.update(present)
     return found
+
+
+def _read_index(home: Path) -> dict[str, dict[str, Any]]:
+    """Return the index; empty where there is none, or none that can be read.
+
+    Then everything waits, and the run that this starts writes the index anew.
+    """
+    try:
+        index: dict[str, dict[str, Any]] = json.loads((home / INDEX).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return index
 
 
 def _digest(path: Path) -> str:
