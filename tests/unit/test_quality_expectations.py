@@ -1,0 +1,147 @@
+"""Great Expectations at the edges: every expectation of every suite, passing and failing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from crm_pipeline.defs.quality.expectations_bridge import (
+    read_for_suite,
+    suite_columns,
+    validate,
+)
+from expectations import load_suite, suite_names
+
+ROWS = 20
+_STATUS = {"customer_key": [f"demo:{n}" for n in range(ROWS)], "status": ["scored"] * ROWS}
+GOOD: dict[str, dict[str, Any]] = {
+    "raw.cdnow__master": {"cd_count": 2, "purchase_amount": 11.77},
+    "raw.cdnow__sample": {"cd_count": 2, "purchase_amount": 11.77},
+    "raw.complete_journey__transactions": {
+        "household_id": "900", "basket_id": "31198570044", "sales_value": 3.86, "quantity": 1,
+    },
+    "raw.demo__order_items": {
+        "quantity": 2.0, "line_amount": 20.0, "unit_price": 10.0, "unit_cost": 6.0,
+    },
+    "raw.demo__orders": {"order_no": "O1", "customer_no": "C1", "channel": "web"},
+    "raw.online_retail__transactions": {
+        "invoice_no": "536365", "stock_code": "85123A", "customer_id": "17850",
+        "unit_price": 2.55, "country": "United Kingdom",
+    },
+    "scores.customer_churn": {**_STATUS, "churn_probability": 0.4},
+    "scores.customer_clv": {
+        **_STATUS, "alive_probability": 0.7, "expected_orders": 2.5, "clv_amount": 50.0,
+        "clv_low_amount": 40.0, "clv_high_amount": 60.0,
+    },
+    "scores.customer_segments": {**_STATUS, "segment_id": 3, "distance": 0.5},
+}  # fmt: skip
+"""A table each suite must accept."""
+
+
+def good(name: str) -> pd.DataFrame:
+    return pd.DataFrame(GOOD[name], index=range(ROWS))
+
+
+def broken(frame: pd.DataFrame, kind: str, arguments: dict[str, Any]) -> pd.DataFrame:
+    """Return ``frame`` with values that this one expectation must object to."""
+    frame = frame.copy()
+    column = arguments.get("column")
+    if kind == "expect_column_values_to_not_be_null":
+        frame[column] = None
+    elif kind == "expect_column_values_to_be_unique":
+        frame[column] = "demo:1"
+    elif kind in ("expect_column_values_to_be_in_set", "expect_column_values_to_match_regex"):
+        frame[column] = "something else"
+    elif kind == "expect_column_values_to_be_between":
+        frame[column] = arguments["min_value"] - 1
+    elif kind == "expect_column_mean_to_be_between":
+        frame[column] = arguments["max_value"] + 0.01
+    elif kind == "expect_column_pair_values_a_to_be_greater_than_b":
+        frame[arguments["column_A"]] = frame[arguments["column_B"]] - 1
+    else:
+        raise AssertionError(f"say here how to break {kind}")
+    return frame
+
+
+CASES = [
+    (name, number)
+    for name in suite_names()
+    for number in range(len(load_suite(name)["expectations"]))
+]
+
+
+def test_every_suite_has_a_table_it_must_accept():
+    assert sorted(GOOD) == suite_names()
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_a_good_table_passes(name):
+    frame = good(name)
+    assert sorted(frame.columns) == suite_columns(load_suite(name))
+    verdict = validate(name, frame, ROWS)
+    assert (verdict.passed, verdict.warned, verdict.failed) == (True, False, ())
+
+
+@pytest.mark.parametrize(("name", "number"), CASES)
+def test_every_expectation_can_fail_with_its_severity(name, number):
+    expectation = load_suite(name)["expectations"][number]
+    kind, arguments = expectation["type"], expectation["kwargs"]
+    frame = broken(good(name), kind, arguments)
+    verdict = validate(name, frame, ROWS)
+    column = arguments.get("column") or arguments["column_A"]
+    assert [f for f in verdict.failed if f.startswith(kind) and f" on {column}" in f]
+    if expectation["severity"] == "critical":
+        assert not verdict.passed
+    else:
+        assert verdict.warned
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_what_failed_is_told_without_a_value(name):
+    """A personal value must not reach check metadata."""
+    frame = good(name)
+    for column in frame.columns:
+        frame[column] = frame[column].astype(object)
+        if column == "quantity" or not isinstance(frame[column].iloc[0], str):
+            continue
+        frame[column] = "jane.roe@example.com"
+    verdict = validate(name, frame, ROWS)
+    assert "jane" not in " ".join(verdict.failed)
+
+
+def test_scores_that_nobody_has_yet_are_no_finding():
+    frame = good("scores.customer_churn")
+    frame["status"], frame["churn_probability"] = "too_little_data", None
+    assert validate("scores.customer_churn", frame, ROWS).passed
+
+
+def test_an_empty_table_is_no_finding():
+    verdict = validate("raw.demo__orders", good("raw.demo__orders").head(0), 0)
+    assert (verdict.passed, verdict.rows) == (True, 0)
+
+
+def test_a_large_table_is_sampled_by_line_the_same_way_every_time():
+    with duckdb.connect() as con:
+        con.execute("create schema landing; create schema control")
+        con.execute(
+            "create table landing.demo__orders as select i as order_no, i as customer_no, "
+            "'web' as channel, 'd' as _digest, i as _line from range(1000) as t(i)"
+        )
+        con.execute(
+            "create table control.current_contents as select 'demo' as source, "
+            "'orders' as table_name, 'd' as digest"
+        )
+        whole, rows = read_for_suite(con, "raw.demo__orders")
+        assert (len(whole), rows) == (1000, 1000)
+        one, rows = read_for_suite(con, "raw.demo__orders", sample_rows=100)
+        two, _ = read_for_suite(con, "raw.demo__orders", sample_rows=100)
+        assert (len(one), rows) == (100, 1000)
+        pd.testing.assert_frame_equal(
+            one.sort_values("order_no", ignore_index=True),
+            two.sort_values("order_no", ignore_index=True),
+        )
+        con.execute("update landing.demo__orders set _digest = 'superseded'")
+        assert len(read_for_suite(con, "raw.demo__orders")[0]) == 0
