@@ -152,7 +152,6 @@ def test_ten_thousand_damaged_files():
     assert check_files(seed=2, number=10_000) > 1500
 
 
-@pytest.mark.slow
 def test_an_unclosed_quote_in_the_middle_of_a_million_lines(tmp_path):
     contract = shop(COLUMNS)["shop"].tables[0]
     path = tmp_path / "orders.csv"
