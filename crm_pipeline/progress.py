@@ -21,7 +21,7 @@ def report(line: str) -> None:
 
 
 class ProgressHandler(logging.Handler):
-    """Prints a line when a step ends, and every failed check with its description."""
+    """Prints a line when a step ends, every failed check and every warning of ours."""
 
     def __init__(self) -> None:
         """Start with no step running."""
@@ -30,8 +30,14 @@ class ProgressHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print what a Dagster event means to the person who waits."""
-        event = getattr(record, "dagster_meta", {}).get("dagster_event")
-        if event is None or _TERMINAL is None:
+        meta = getattr(record, "dagster_meta", {})
+        event = meta.get("dagster_event")
+        if _TERMINAL is None:
+            return
+        if event is None:
+            # what a step warns of; Dagster's own remarks on skipped steps have no step
+            if record.levelno >= logging.WARNING and meta.get("step_key"):
+                _TERMINAL.write(f"  note {meta.get('orig_message') or record.getMessage()}\n")
             return
         step = event.step_key or ""
         kind = event.event_type

@@ -119,8 +119,10 @@ def land_files(
                 clock=lambda: datetime.now(UTC).replace(tzinfo=None),
             )
             write_index(db, settings.home)
-    for line in report.messages:
-        context.log.info(line)
+    for file in report.files:
+        context.log.info(str(file))
+    for problem in report.problems:
+        context.log.warning(problem)
     for table in _TABLES:
         key = _key(table)
         if key not in context.selected_asset_keys:
