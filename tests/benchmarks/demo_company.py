@@ -110,7 +110,7 @@ def oracle(home: Path) -> dict[str, Any]:
 
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as con:
         labels = con.execute(
-            "select regexp_extract(customer_key, '[0-9]+$')::bigint as customer_no, "
+            "select split_part(customer_key, ':', 2) as customer_no, "
             "cut_off_on, horizon_days, is_churned from features.customer_labels "
             "where (cut_off_on, horizon_days) in (select (cut_off_on, horizon_days) "
             "from features.cut_offs where purpose = 'churn_evaluation') "

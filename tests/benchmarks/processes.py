@@ -32,7 +32,8 @@ class Watched:
         peak_bytes: Greatest sum of the tree's resident memory that was seen.
         exit_code: The command's.
         output: Standard output and error.
-        times, cpu, memory: Samples: seconds since 1970, cumulative CPU seconds, bytes.
+        times, cpu, own_cpu, memory: Samples: seconds since 1970, cumulative CPU seconds of the
+            tree and of the command's own process alone, bytes of the tree.
     """
 
     seconds: float
@@ -42,6 +43,7 @@ class Watched:
     output: str
     times: list[float]
     cpu: list[float]
+    own_cpu: list[float]
     memory: list[int]
 
     def cpu_between(self, start: float, end: float) -> float:
@@ -49,6 +51,13 @@ class Watched:
         if len(self.times) < 2:
             return 0.0
         low, high = np.interp([start, end], self.times, self.cpu)
+        return float(high - low)
+
+    def children_cpu_between(self, start: float, end: float) -> float:
+        """CPU seconds of the descendants alone between two instants."""
+        if len(self.times) < 2:
+            return 0.0
+        low, high = np.interp([start, end], self.times, np.subtract(self.cpu, self.own_cpu))
         return float(high - low)
 
     def peak_between(self, start: float, end: float) -> int:
@@ -75,16 +84,17 @@ def watch(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Watch
         stderr=subprocess.STDOUT,
         text=True,
     )
-    times, cpu, memory = [started], [0.0], [0]
+    times, cpu, own, memory = [started], [0.0], [0.0], [0]
     stop = threading.Event()
 
     def sample() -> None:
         root = psutil.Process(process.pid)
         while not stop.wait(INTERVAL_SECONDS):
-            used, resident = _tree(root)
+            used, used_alone, resident = _tree(root)
             if resident:
                 times.append(time.time())
                 cpu.append(max(used, cpu[-1]))
+                own.append(max(used_alone, own[-1]))
                 memory.append(resident)
 
     sampler = threading.Thread(target=sample, daemon=True)
@@ -99,19 +109,20 @@ def watch(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Watch
     total = usage.ru_utime + usage.ru_stime
     times.append(ended)
     cpu.append(max(total, cpu[-1]))
+    own.append(own[-1] + cpu[-1] - cpu[-2])  # what ends last is the command itself
     memory.append(0)
     return Watched(
-        ended - started, total, max(memory), process.returncode, output, times, cpu, memory
+        ended - started, total, max(memory), process.returncode, output, times, cpu, own, memory
     )
 
 
-def _tree(root: psutil.Process) -> tuple[float, int]:
-    """CPU seconds (with descendants that have ended) and resident bytes of a live tree."""
-    used, resident = 0.0, 0
+def _tree(root: psutil.Process) -> tuple[float, float, int]:
+    """CPU seconds (with descendants that have ended), those of the root alone, resident bytes."""
+    used, own, resident = 0.0, 0.0, 0
     try:
         members = [root, *root.children(recursive=True)]
     except psutil.Error:
-        return 0.0, 0
+        return 0.0, 0.0, 0
     for member in members:
         try:
             times = member.cpu_times()
@@ -119,4 +130,6 @@ def _tree(root: psutil.Process) -> tuple[float, int]:
         except psutil.Error:
             continue
         used += times.user + times.system + times.children_user + times.children_system
-    return used, resident
+        if member is root:
+            own = times.user + times.system
+    return used, own, resident

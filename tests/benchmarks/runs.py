@@ -54,10 +54,20 @@ class Run:
                 found.append(self.dbt(step.name))
         return found
 
+    def nodes_cpu(self) -> float:
+        """CPU seconds of the dbt processes between their first node's start and last node's end."""
+        spans = [self.dbt(step) for step in self.nodes]
+        return sum(self.whole.children_cpu_between(s.start, s.end) for s in spans)
+
     def outside_cpu(self) -> float:
-        """CPU seconds outside ``working()``: start-up, parsing, planning, events in between."""
-        inside = sum(self.whole.cpu_between(s.start, s.end) for s in self.working())
-        return self.whole.cpu_seconds - inside
+        """CPU seconds outside all work: start-up, parsing, planning, events between steps.
+
+        Work is every step but the two of dbt, and of these what dbt's own process does from the
+        first node's start to the last node's end.
+        """
+        steps = (s for s in self.steps if s.name not in DBT_STEPS)
+        inside = sum(self.whole.cpu_between(s.start, s.end) for s in steps)
+        return self.whole.cpu_seconds - inside - self.nodes_cpu()
 
     def seconds(self, *, training: bool) -> float:
         """Seconds of working spans: of those that train models, or of all the others."""

@@ -200,11 +200,14 @@ def show_promises(report: Report, measured: Sequence[Size]) -> None:
         further = (high.lines - low.lines) / 1e6
         ours = (high.run.whole.seconds - low.run.whole.seconds) / further
         theirs = (high.script.seconds - low.script.seconds) / further
+        cpu = (high.run.whole.cpu_seconds - low.run.whole.cpu_seconds) / (
+            high.script.cpu_seconds - low.script.cpu_seconds
+        )
         report.promise(
             f"cost of a further million lines, x {low.times} to {high.times}: pipeline / script",
             ours / theirs,
             most=0.5,
-            note=f"{ours:.2f} s / {theirs:.2f} s",
+            note=f"{ours:.2f} s / {theirs:.2f} s; CPU {cpu:.2f}",
         )
     if 16 in by_times:
         size = by_times[16]
