@@ -35,8 +35,8 @@ class ProgressHandler(logging.Handler):
         if _TERMINAL is None:
             return
         if event is None:
-            # what a step warns of; Dagster's own remarks on skipped steps have no step
-            if record.levelno >= logging.WARNING and meta.get("step_key"):
+            # what a step warns of; Dagster tells of the steps it skips as errors
+            if record.levelno == logging.WARNING:
                 _TERMINAL.write(f"  note {meta.get('orig_message') or record.getMessage()}\n")
             return
         step = event.step_key or ""
