@@ -26,6 +26,11 @@ LATEST_DAYS = 2
 """Marts older than this many days are shown as late."""
 
 
+def asset_key(props: Mapping[str, Any]) -> dg.AssetKey:
+    """Return a dbt node's key: its schema and its name in the warehouse."""
+    return dg.AssetKey([props["schema"], props.get("identifier") or props["name"]])
+
+
 def _group(props: Mapping[str, Any]) -> str:
     if props["schema"] == "scores":
         return "modelling"
@@ -41,13 +46,12 @@ class LayerTranslator(DagsterDbtTranslator):
         """Add key, group, owner and, for public marts, a freshness policy to the default."""
         spec = super().get_asset_spec(manifest, unique_id, project)
         props = self.get_resource_props(manifest, unique_id)
-        schema, name = props["schema"], props.get("identifier") or props["name"]
         spec = spec.replace_attributes(
-            key=dg.AssetKey([schema, name]),
+            key=asset_key(props),
             group_name=_group(props),
             owners=["team:analytics-engineering"],
         )
-        if props.get("access") == "public" and schema == "marts":
+        if props.get("access") == "public" and props["schema"] == "marts":
             spec = spec.replace_attributes(
                 freshness_policy=dg.FreshnessPolicy.time_window(
                     fail_window=datetime.timedelta(days=LATEST_DAYS)
@@ -72,16 +76,12 @@ _PROJECT = dbt_project()
 _LINEAGE = prepared_lineage()
 
 
-def _asset_key(manifest: Mapping[str, Any], unique_id: str) -> dg.AssetKey:
-    return _TRANSLATOR.get_asset_spec(manifest, unique_id, _PROJECT).key
-
-
 def column_lineage_by_asset(
     manifest: Mapping[str, Any],
 ) -> dict[dg.AssetKey, dg.TableColumnLineage]:
     """Return the prepared lineage in Dagster's terms, by asset key."""
     keys = {
-        unique_id: _asset_key(manifest, unique_id)
+        unique_id: asset_key(node)
         for unique_id, node in {**manifest["nodes"], **manifest["sources"]}.items()
         if node["resource_type"] in ("model", "seed", "source")
     }
@@ -136,6 +136,8 @@ def _collect(invocation: DbtCliInvocation) -> tuple[list[Any], DagsterDbtCliRunt
 def build_arguments(config: DbtConfig) -> list[str]:
     """Return dbt's arguments; unit tests belong to CI, not to a run over real data."""
     arguments = ["build", "--exclude-resource-type", "unit_test"]
+    # dbt's debug log is a second's work a run; what it prints is in the step's log anyway
+    arguments += ["--log-level-file", "error", "--no-version-check"]
     return [*arguments, "--full-refresh"] if config.full_refresh else arguments
 
 
