@@ -1,0 +1,113 @@
+"""One clock: publishing as of a day equals publishing from data that ends on that day."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from crm_pipeline.demo import write_demo
+from tests.pipeline.landed import LandedWarehouse
+from tests.pipeline.support import different
+
+DAY = date(2026, 3, 17)
+"""In the middle of a file, months before the end: orders, returns and moves lie after it."""
+
+EVENTS = {"customers": "updated_at", "orders": "ordered_at", "order_items": "ordered_at"}
+
+
+def is_after(text: str | None) -> bool:
+    """Whether a time as the files write it lies after ``DAY``; what is no time does not."""
+    for form in ("%Y-%m-%d %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%Y-%m-%dT%H:%M:%S"):
+        try:
+            return datetime.strptime(text or "", form).date() > DAY  # noqa: DTZ007
+        except ValueError:
+            continue
+    return False
+
+
+def _csv(text: str, column: str) -> str:
+    delimiter = ";" if ";" in text.splitlines()[0] else ","
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    position = rows[0].index(column)
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    writer.writerows(r for r in rows if len(r) <= position or not is_after(r[position]))
+    return out.getvalue()
+
+
+def _json_lines(text: str) -> str:
+    def keep(line: str) -> bool:
+        try:
+            return not is_after(json.loads(line).get("returned_at"))
+        except json.JSONDecodeError:
+            return True
+
+    return "".join(line + "\n" for line in text.splitlines() if keep(line))
+
+
+def _rewrite(source: Path, target: Path, change: Callable[[str], str]) -> None:
+    opened = gzip.open if source.suffix == ".gz" else open
+    with opened(source, "rt", encoding="latin-1", newline="") as file:
+        text = change(file.read())
+    with opened(target, "wt", encoding="latin-1", newline="") as file:
+        file.write(text)
+
+
+def truncate(source: Path, target: Path) -> None:
+    """Write the files of ``source`` without what happened after ``DAY``."""
+    target.mkdir(parents=True)
+    for file in sorted(source.iterdir()):
+        table = file.name.rpartition("_")[0].removesuffix("_2026-05")
+        if file.suffix == ".parquet":
+            rows = pq.read_table(file)
+            late = pc.greater(pc.cast(rows["updated_at"], "date32"), DAY)
+            pq.write_table(rows.filter(pc.invert(pc.fill_null(late, False))), target / file.name)
+        elif table == "returns":
+            _rewrite(file, target / file.name, _json_lines)
+        else:
+            _rewrite(file, target / file.name, lambda text, t=table: _csv(text, EVENTS[t]))
+
+
+def rest(folder: Path) -> None:
+    """Tell landing that every file is complete."""
+    for file in list(folder.iterdir()):
+        file.with_name(file.name + ".done").touch()
+
+
+@pytest.fixture(scope="module")
+def inbox(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("as_of")
+    write_demo(folder / "inbox", folder / "truth", customers=400)
+    return folder / "inbox"
+
+
+def test_publishing_as_of_a_day_equals_publishing_from_data_that_ends_there(inbox, tmp_path):
+    whole, cut = LandedWarehouse(tmp_path / "whole"), LandedWarehouse(tmp_path / "cut")
+    (whole.folder / "inbox" / "demo").symlink_to(inbox)
+    truncate(inbox, cut.folder / "inbox" / "demo")
+    rest(inbox)
+    rest(cut.folder / "inbox" / "demo")
+
+    assert whole.land().is_ok
+    assert whole.settle(DAY) == DAY
+    whole.build_marts()
+    cut.land()
+    assert cut.settle() == DAY, "the truncated data ends on another day"
+    cut.build_marts()
+
+    assert whole.value("select max(ordered_on) from marts.fct_orders") == DAY
+    assert whole.value("select count(*) from marts.fct_orders") > 500
+    assert different(whole.marts(), cut.marts()) == []
+
+    whole.settle()
+    whole.build_marts()
+    assert len(different(whole.marts(), cut.marts())) > 8, "later data changed nothing at all"
