@@ -87,7 +87,7 @@ def test_public_marts_are_contracted_keyed_and_late_when_old(repository, manifes
 
 
 TESTED_OTHERWISE = {"dim_dates"}
-"""Its smallest result is 365 rows: held against Python's calendar in tests/unit/test_sql_marts.py."""
+"""Its smallest result is 365 rows: tests/unit/test_sql_marts.py holds it against Python."""
 
 
 @pytest.fixture(scope="module")
