@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 
-from tests.pipeline.support import copy_home, crm, environment, succeeded
+from tests.pipeline.support import (
+    copy_home,
+    crm,
+    environment,
+    publication,
+    published,
+    start_crm,
+    succeeded,
+)
 
 CUSTOMERS = 1500
 TINY = 120
@@ -29,12 +41,52 @@ def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@dataclass(frozen=True)
+class SecondRun:
+    """What `crm run` did on an unchanged inbox, and what a reader saw meanwhile.
+
+    Attributes:
+        home: The home afterwards.
+        before: Table -> digest of the Parquet published before.
+        output: What the command printed.
+        old_file: Rows that a reader saw who had opened the file before the run, at its end.
+        builds: Times of publication that readers saw who opened the file during the run, in order.
+        faults: What went wrong for them.
+    """
+
+    home: Path
+    before: dict[str, str]
+    output: str
+    old_file: list[tuple]
+    builds: list[datetime]
+    faults: list[str]
+
+
 @pytest.fixture(scope="session")
-def again_home(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the demo home after ``crm run`` on the same inbox. Read it; to change it, copy."""
+def second_run(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> SecondRun:
+    """A copy of the demo home after `crm run` with nothing new, while somebody reads.
+
+    A folder of no declared source lies in the inbox: it is left alone, and named.
+    """
     home = copy_home(demo_home, tmp_path_factory.mktemp("again") / "home")
-    succeeded(crm(home, "run"))
-    return home
+    (home / "inbox" / "nonsense").mkdir()
+    (home / "inbox" / "nonsense" / "a.csv").write_text("a\n1\n")
+    before = publication(home)
+    builds, faults = [], []
+    with published(home) as held:
+        process = start_crm(home, "run")
+        while process.poll() is None:
+            try:
+                with published(home) as db:
+                    db.execute("select count(*) from marts.fct_order_items").fetchone()
+                    builds += db.execute("select built_at from meta.build").fetchone() or ()
+            except duckdb.Error as error:
+                faults.append(str(error))
+            time.sleep(0.1)
+        old_file = held.execute("select built_at from meta.build").fetchall()
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    return SecondRun(home, before, out + err, old_file, builds, faults)
 
 
 @pytest.fixture(scope="session")
