@@ -30,9 +30,11 @@ def overdue(landed: dict[str, datetime], expected_days: dict[str, float]) -> lis
 
 def collect(settings: Settings) -> dict[str, Any]:
     """Return what the published file says of itself, and whether that is healthy."""
+    from crm_pipeline.defs.landing.enabled import check_enabled
     from crm_pipeline.defs.landing.sources import sources_from_manifest
 
     contracts = sources_from_manifest(ensure_manifest())
+    check_enabled(contracts, settings.sources)
     expected = {
         table.label: table.expected_every_days
         for name in settings.sources

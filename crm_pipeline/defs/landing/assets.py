@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 import dagster as dg
 from pydantic import Field
 
+from crm_pipeline.defs.landing.enabled import check_enabled
 from crm_pipeline.defs.landing.ledger import event_span
 from crm_pipeline.defs.landing.loader import land
 from crm_pipeline.defs.landing.pending import write_index
 from crm_pipeline.defs.landing.settings_table import write_run_settings
 from crm_pipeline.defs.landing.sources import TableContract, sources_from_manifest
-from crm_pipeline.errors import UserError
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.home import Home, plain_failures
 from crm_pipeline.resources.warehouse import WRITER_POOL, Warehouse
@@ -80,16 +80,7 @@ class LandingConfig(dg.Config):
 
 def check_sources(settings: Settings, named: list[str]) -> None:
     """Raise if an enabled or named source has no folder below ``models/staging``."""
-    for setting, names in (("CRM_SOURCES", settings.sources), ("--source", tuple(named))):
-        unknown = [name for name in names if name not in CONTRACTS]
-        if unknown:
-            raise UserError(
-                f"{setting} names {', '.join(unknown)}, which no folder of "
-                f"dbt_project/models/staging declares; known are {', '.join(sorted(CONTRACTS))}."
-            )
-    disabled = [name for name in named if name not in settings.sources]
-    if disabled:
-        raise UserError(f"{', '.join(disabled)} is not enabled: add it to CRM_SOURCES.")
+    check_enabled(CONTRACTS, settings.sources, named)
 
 
 @dg.multi_asset(
