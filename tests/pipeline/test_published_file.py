@@ -93,7 +93,7 @@ def test_the_dictionary_names_every_column_once_with_the_files_own_types(db):
     assert units == {
         "net_amount": "reporting currency",
         "recency_days": "days",
-        "retention_rate": "share, 0 to 1",
+        "retention_rate": "0 to 1",
     }
 
 

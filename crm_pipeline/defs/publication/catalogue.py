@@ -15,7 +15,7 @@ _UNITS = (
     ("_price", "reporting currency"),
     ("_cost", "reporting currency"),
     ("_days", "days"),
-    ("_rate", "share, 0 to 1"),
+    ("_rate", "0 to 1"),
     ("_share", "share of the total, may be negative"),
     ("_probability", "probability, 0 to 1"),
     ("_at", "UTC instant"),
