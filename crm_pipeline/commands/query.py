@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -30,25 +32,52 @@ def open_published(file: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def _plain(value: object) -> object:
+    """Return what JSON has for a value: numbers where they keep every digit, else text."""
+    if isinstance(value, Decimal) and Decimal(repr(float(value))) == value:
+        return float(value)
+    return str(value)
+
+
+def _finite(value: object) -> object:
+    """Return null for what is no number: JSON has neither infinity nor NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def query(options: argparse.Namespace) -> int:
     """Print the rows of ``options.sql`` as a table, CSV or JSON."""
     with open_published(load_settings().published / "crm.duckdb") as db:
         try:
+            statements = db.extract_statements(options.sql)
+            if len(statements) != 1:
+                raise UserError(f"{len(statements)} statements were given; give one.")
             relation = db.sql(options.sql)
         except duckdb.Error as error:
             raise UserError(f"the query failed: {error}") from None
         if relation is None:
             return 0
-        if options.format == "table":
-            relation.show(max_rows=1000, max_width=200)
-        elif options.format == "csv":
-            writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(relation.columns)
-            while rows := relation.fetchmany(10_000):
-                writer.writerows(rows)
-        else:
-            names = relation.columns
-            records = [dict(zip(names, row, strict=True)) for row in relation.fetchall()]
-            json.dump(records, sys.stdout, default=str, ensure_ascii=False, indent=1)
-            print()
+        try:
+            _print(relation, options.format)
+        except duckdb.Error as error:
+            raise UserError(f"the query failed: {error}") from None
     return 0
+
+
+def _print(relation: duckdb.DuckDBPyRelation, form: str) -> None:
+    names = relation.columns
+    if form == "table":
+        relation.show(max_rows=1000, max_width=200)
+    elif form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        while rows := relation.fetchmany(10_000):
+            writer.writerows(
+                [str(v).lower() if isinstance(v, bool) else v for v in row] for row in rows
+            )
+    else:
+        records = [
+            {name: _finite(value) for name, value in zip(names, row, strict=True)}
+            for row in relation.fetchall()
+        ]
+        json.dump(records, sys.stdout, default=_plain, ensure_ascii=False, indent=1)
+        print()

@@ -28,6 +28,35 @@ def overdue(landed: dict[str, datetime], expected_days: dict[str, float]) -> lis
     return rows
 
 
+JOBS = ("everything", "refresh", "training")
+
+
+def last_runs(settings: Settings) -> dict[str, dict[str, Any] | None]:
+    """Return the run that is on (``running``) and the last one that ended (``ended``), if any.
+
+    Each with ``run_id``, ``job``, ``status`` and ``at`` (UTC). Only whole jobs count: somebody who
+    tries one asset in the UI says nothing about the publication.
+    """
+    import dagster as dg
+
+    found: dict[str, dict[str, Any] | None] = {"running": None, "ended": None}
+    if not (settings.dagster_home / "history").is_dir():
+        return found
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        for record in instance.get_run_records(limit=50):
+            run = record.dagster_run
+            kind = "ended" if run.is_finished else "running"
+            if run.job_name in JOBS and found[kind] is None:
+                at = record.update_timestamp.astimezone(UTC).replace(tzinfo=None)
+                found[kind] = {
+                    "run_id": run.run_id,
+                    "job": run.job_name,
+                    "status": run.status.value.lower(),
+                    "at": at,
+                }
+    return found
+
+
 def collect(settings: Settings) -> dict[str, Any]:
     """Return what the published file says of itself, and whether that is healthy."""
     from crm_pipeline.defs.landing.enabled import check_enabled
@@ -68,9 +97,12 @@ def collect(settings: Settings) -> dict[str, Any]:
                 "group by all order by all"
             ),
             "tables": rows("from meta.freshness order by all"),
+            "runs": last_runs(settings),
         }
     errors = [check for check in failed if check["severity"] == "error"]
-    return {"healthy": not errors and not status["overdue"], **status}
+    ended = status["runs"]["ended"]
+    has_failed = ended is not None and ended["status"] == "failure"
+    return {"healthy": not (errors or status["overdue"] or has_failed), **status}
 
 
 def status(options: argparse.Namespace) -> int:
@@ -84,6 +116,9 @@ def status(options: argparse.Namespace) -> int:
     print(f"  built {build['built_at']} UTC by {build['code_version']} from {build['sources']}")
     champions = ", ".join(f"{m} {v}" for m, v in state["champions"].items())
     print(f"  champions: {champions or 'none'}")
+    for kind, run in state["runs"].items():
+        if run is not None:
+            print(f"  {kind}: run {run['run_id'][:8]} of {run['job']}: {run['status']}")
     for row in state["overdue"]:
         age = "never landed" if row["age_days"] is None else f"{row['age_days']:.1f} days old"
         print(f"  overdue: {row['table']}: {age}, expected every {row['expected_every_days']:g}")
