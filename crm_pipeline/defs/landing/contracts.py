@@ -13,7 +13,20 @@ PARSER_VERSION = 1
 
 @dataclass(frozen=True)
 class ColumnContract:
-    """One column of a table: its type, and what a value must satisfy."""
+    """One column of a table: its type, and what a value must satisfy.
+
+    Attributes:
+        name: Name in the warehouse.
+        data_type: DuckDB's type, in lower case.
+        header: Name in the file.
+        required: Whether a row without it is quarantined.
+        pii: ``direct``, ``pseudonymous`` or ``None``.
+        minimum: Least value.
+        maximum: Greatest value.
+        identifies: What the column holds the number of: ``order``, ``customer``, ``product``, ...
+            Rows that share it are rebuilt together, so that a refresh rebuilds nothing else.
+        identity: SQL over the column where one number can be written in several ways.
+    """
 
     name: str
     data_type: str
@@ -22,6 +35,16 @@ class ColumnContract:
     pii: str | None
     minimum: str | None
     maximum: str | None
+    identifies: str | None = None
+    identity: str | None = None
+
+    @property
+    def identity_sql(self) -> str:
+        """SQL for the number it identifies its entity by, written one way; never null.
+
+        Staging models make their keys of the same text: ``<prefix>:<identity>``.
+        """
+        return f"coalesce(trim(cast({self.identity or self.name} as varchar)), '')"
 
     @property
     def is_stored(self) -> bool:
@@ -84,6 +107,10 @@ class TableContract:
     def column(self, name: str) -> ColumnContract:
         """Return the column called ``name``."""
         return next(column for column in self.columns if column.name == name)
+
+    def identity_of(self, kind: str) -> ColumnContract | None:
+        """Return the column that identifies a ``kind`` of entity, or ``None``."""
+        return next((column for column in self.columns if column.identifies == kind), None)
 
     @property
     def digest(self) -> str:

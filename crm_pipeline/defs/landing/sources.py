@@ -38,7 +38,9 @@ _TABLE_SETTINGS = frozenset(
     }
 )  # fmt: skip
 _SOURCE_SETTINGS = frozenset({"namespace", "time_zone", "currency", "as_of"})
-_COLUMN_SETTINGS = frozenset({"header", "required", "pii", "minimum", "maximum", "unit"})
+_COLUMN_SETTINGS = frozenset(
+    {"header", "required", "pii", "minimum", "maximum", "unit", "identifies", "identity"}
+)
 _EVENT_RANGE = ("1900-01-01", "2199-12-31 23:59:59.999999")
 _CALENDAR_RANGE = ("0001-01-01", "9999-12-31 23:59:59.999999")
 
@@ -253,6 +255,11 @@ def _columns(
         _column(reader.where, column, str(column["name"]) in key, column["name"] == event_time)
         for column in node["columns"].values()
     )
+    kinds = [column.identifies for column in columns if column.identifies]
+    if twice := sorted({kind for kind in kinds if kinds.count(kind) > 1}):
+        raise reader.error(
+            f"several columns identify {', '.join(twice)}", "mark the one that names the row's own"
+        )
     if not any(column.is_stored for column in columns):
         raise reader.error("it declares no column to store", "list its columns with data_type")
     folded = [column.name.lower() for column in columns]
@@ -297,6 +304,8 @@ def _column(
         pii=pii if pii not in (None, "", "none") else None,
         minimum=low,
         maximum=high,
+        identifies=reader.text("identifies"),
+        identity=reader.text("identity"),
     )
 
 
