@@ -76,7 +76,6 @@ def run_everything(
                     "land_files": {"config": {"sources": sources}},
                     "control__run_settings": {"config": {"as_of": as_of}},
                     "build_marts": {"config": {"full_refresh": full_refresh}},
-                    "build_customer_360": {"config": {"full_refresh": full_refresh}},
                 },
             },
         )

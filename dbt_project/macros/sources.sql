@@ -60,6 +60,12 @@
 {%- endmacro %}
 
 
+{#- The document (invoice, basket, credit note) a line stands on; lines without one share a key. -#}
+{% macro document_key(source_name, column) -%}
+    '{{ source_name }}:' || coalesce(trim(cast({{ column }} as {{ dbt.type_string() }})), '')
+{%- endmacro %}
+
+
 {#- Keys of everything else: orders, returns, adjustments. -#}
 {% macro entity_key(source_name, column) -%}
     {{ prefixed_key(source_name, column) }}

@@ -39,13 +39,13 @@
             ('unit_cost', 'decimal(18, 4)'), ('line_amount', 'decimal(18, 4)'),
         ],
         'returns': [
-            ('return_key', text), ('source', text), ('order_key', text), ('customer_key', text),
-            ('product_key', text), ('returned_at', 'timestamp'), ('quantity', 'decimal(18, 3)'),
+            ('return_key', text), ('document_key', text), ('source', text), ('order_key', text),
+            ('customer_key', text), ('product_key', text), ('returned_at', 'timestamp'), ('quantity', 'decimal(18, 3)'),
             ('returned_amount', 'decimal(18, 4)'),
         ],
         'adjustments': [
-            ('adjustment_key', text), ('source', text), ('adjusted_at', 'timestamp'),
-            ('reason', text), ('quantity', 'decimal(18, 3)'),
+            ('adjustment_key', text), ('document_key', text), ('source', text),
+            ('adjusted_at', 'timestamp'), ('reason', text), ('quantity', 'decimal(18, 3)'),
             ('adjusted_amount', 'decimal(18, 4)'),
         ],
     } -%}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from crm_pipeline.defs.landing.changes import Scope, begin_build, end_build, readers
 from crm_pipeline.defs.landing.ledger import event_span
 from crm_pipeline.defs.landing.loader import land
 from crm_pipeline.defs.landing.report import LandingReport
@@ -18,7 +19,7 @@ from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.warehouse import Warehouse
 from crm_pipeline.settings import Settings, load_settings
 from tests.pipeline.support import parquet_digests
-from tests.unit.sql_harness import BEFORE_SCORES, SqlWarehouse
+from tests.unit.sql_harness import BEFORE_SCORES, SqlWarehouse, environment_of
 
 
 @dataclass
@@ -63,9 +64,22 @@ class LandedWarehouse(SqlWarehouse):
         assert isinstance(found, date)
         return found
 
-    def build_marts(self) -> None:
-        """Run every model before the scores."""
-        self.dbt("build", "--exclude-resource-type", "unit_test", "test", *BEFORE_SCORES)
+    def build_marts(self, *, everything: str | None = None) -> Scope:
+        """Run every model before the scores as the asset ``build_marts`` does."""
+        manifest = ensure_manifest()
+        contracts = sources_from_manifest(manifest)
+        with self.connection() as db:
+            scope = begin_build(
+                db, contracts, self.company, readers(manifest, contracts), everything=everything
+            )
+        arguments = ["--exclude-resource-type", "unit_test", "test", *BEFORE_SCORES]
+        if not scope.is_part:
+            arguments.append("--full-refresh")
+        with environment_of({"CRM_SCOPE": "touched" if scope.is_part else "all"}):
+            self.dbt("build", *arguments)
+        with self.connection() as db:
+            end_build(db, contracts, scope)
+        return scope
 
     def copy(self, folder: Path) -> LandedWarehouse:
         """Return a copy of the file, without dbt's artefacts, in another home."""

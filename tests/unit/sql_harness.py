@@ -37,7 +37,7 @@ def project_manifest(project: Path = PROJECT) -> Any:
     """Return a parsed project; each is parsed once a test session."""
     from dbt.cli.main import dbtRunner
 
-    with _environment({"CRM_WAREHOUSE": "warehouse.duckdb"}):
+    with environment_of({"CRM_WAREHOUSE": "warehouse.duckdb"}):
         result = dbtRunner().invoke(["parse", *_places(Path(mkdtemp()), project)])
     if not result.success:
         raise AssertionError(f"the dbt project does not parse: {result.exception}")
@@ -60,7 +60,7 @@ def declared_tables(project: Path = PROJECT) -> dict[str, list[tuple[str, str]]]
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
+def environment_of(values: Mapping[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -149,7 +149,7 @@ class SqlWarehouse:
             "CRM_SOURCES": ",".join(self.sources),
             "CRM_TIMEZONE": self.time_zone,
         }
-        with _environment(environment):
+        with environment_of(environment):
             try:
                 result = dbtRunner(manifest=project_manifest(self.project)).invoke(
                     [command, *_places(self.folder / "target", self.project), *arguments]

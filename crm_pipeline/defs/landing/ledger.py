@@ -39,6 +39,11 @@ create table if not exists control.quarantine (
     reason varchar not null, raw_value varchar);
 create table if not exists control.tables (
     source varchar not null, table_name varchar not null, contract_digest varchar not null);
+create table if not exists control.touched (
+    source varchar not null, kind varchar not null, id varchar not null);
+create table if not exists control.builds (
+    landing_number bigint not null, as_of date not null, fingerprint varchar not null,
+    is_complete boolean not null);
 create table if not exists control.run_settings (
     as_of date not null, horizon_days integer not null, clv_horizon_days integer not null,
     clv_holdout_days integer not null, discount_rate double not null, currency varchar not null,
@@ -172,8 +177,9 @@ def add_content(con: duckdb.DuckDBPyConnection, content: Content) -> None:
 def forget_superseded(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
     """Delete the rows of contents that no file name holds any more.
 
-    The ledger and the archive keep them; without this, a nightly export of one name would make
-    the warehouse grow by a copy a day.
+    Called when a build is complete: until then it has to know what they named. The ledger and the
+    archive keep them; without this, a nightly export of one name would make the warehouse grow by
+    a copy a day.
     """
     key = [contract.source, contract.name]
     gone = con.execute(
@@ -364,7 +370,6 @@ def retract(
                         raw_digest=entry.raw_digest, raw_size=entry.raw_size,
                         landed_at=now, action="retracted",
                     )  # fmt: skip
-                    forget_superseded(con, table)
                     retracted.append(table.name)
         con.commit()
     except duckdb.Error:

@@ -8,12 +8,13 @@ import duckdb
 import pandas as pd
 import yaml
 
+from crm_pipeline.code_version import code_version
 from crm_pipeline.defs.landing.ledger import landed_files, quarantine_summary
 from crm_pipeline.defs.modelling.store import champion_versions
 from crm_pipeline.defs.publication import writing
 from crm_pipeline.defs.publication.catalogue import published_tables
 from crm_pipeline.defs.publication.meta_tables import META_TABLES
-from crm_pipeline.defs.publication.provenance import code_version, last_check_results
+from crm_pipeline.defs.publication.provenance import last_check_results
 from crm_pipeline.defs.publication.swap import FILE, new_version, publish
 from crm_pipeline.errors import UserError
 from crm_pipeline.resources.dbt import ensure_manifest

@@ -1,12 +1,9 @@
-"""What a publication says of itself: code version, champions, the checks' last results."""
+"""What a publication says of the checks: their last results."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 import dagster as dg
@@ -15,28 +12,6 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
 )
-
-from crm_pipeline.settings import CHECKOUT
-
-_CODE = (
-    ("crm_pipeline", "*.py"),
-    ("ml", "*.py"),
-    ("expectations", "*.json"),
-    ("dbt_project/models", "*"),
-    ("dbt_project/macros", "*.sql"),
-    ("dbt_project/seeds", "*.csv"),
-)
-
-
-@cache
-def code_version() -> str:
-    """Return the package version and a digest of everything that decides a number."""
-    digest = hashlib.sha256()
-    for folder, pattern in _CODE:
-        for file in sorted((CHECKOUT / folder).rglob(pattern)):
-            if file.is_file():
-                digest.update(file.relative_to(CHECKOUT).as_posix().encode() + file.read_bytes())
-    return f"{version('crm-pipeline')}+{digest.hexdigest()[:12]}"
 
 
 def _observed(metadata: dict[str, Any]) -> str:

@@ -15,8 +15,11 @@ from dagster_dbt import (
 )
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
+from crm_pipeline.dbt_command import TOUCHED
+from crm_pipeline.defs.landing.assets import CONTRACTS
+from crm_pipeline.defs.landing.changes import begin_build, end_build, readers
 from crm_pipeline.resources.dbt import dbt_project, ensure_manifest, prepared_lineage
-from crm_pipeline.resources.home import Home
+from crm_pipeline.resources.home import Home, plain_failures
 from crm_pipeline.resources.warehouse import WRITER_POOL, Warehouse
 
 AFTER_SCORES = "source:scores+"
@@ -73,6 +76,7 @@ _MANIFEST = ensure_manifest()
 _PROJECT = dbt_project()
 
 
+_READERS = readers(_MANIFEST, CONTRACTS)
 _LINEAGE = prepared_lineage()
 
 
@@ -133,24 +137,27 @@ def _collect(invocation: DbtCliInvocation) -> tuple[list[Any], DagsterDbtCliRunt
     return events, None
 
 
-def build_arguments(config: DbtConfig) -> list[str]:
+def build_arguments(*, is_part: bool) -> list[str]:
     """Return dbt's arguments; unit tests belong to CI, not to a run over real data."""
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     # dbt's debug log is a second's work a run; what it prints is in the step's log anyway
     arguments += ["--log-level-file", "error", "--no-version-check"]
-    return [*arguments, "--full-refresh"] if config.full_refresh else arguments
+    return [*arguments, TOUCHED if is_part else "--full-refresh"]
 
 
 def _build(
     context: dg.AssetExecutionContext,
-    config: DbtConfig,
     dbt: DbtCliResource,
     warehouse: Warehouse,
     home: Home,
+    *,
+    is_part: bool = False,
 ) -> Iterator[Any]:
     target = home.settings().scratch / "dbt" / f"{context.op.name}-{context.run.run_id[:8]}"
     with warehouse.slot():
-        invocation = dbt.cli(build_arguments(config), context=context, target_path=Path(target))
+        invocation = dbt.cli(
+            build_arguments(is_part=is_part), context=context, target_path=Path(target)
+        )
         events, error = _collect(invocation)
     # known only once dbt has closed the file: so the events wait for the end of the build
     counts = row_counts(warehouse)
@@ -175,8 +182,21 @@ def build_marts(
     warehouse: Warehouse,
     home: Home,
 ) -> Iterator[Any]:
-    """Staging, intermediate, marts and features, each with its data tests, in one dbt build."""
-    yield from _build(context, config, dbt, warehouse, home)
+    """Staging, intermediate, marts and features, each with its data tests, in one dbt build.
+
+    Of the incremental models only what changed since the last complete build is rebuilt; whatever
+    stops this one half-way makes the next one rebuild everything.
+    """
+    everything = None
+    if config.full_refresh or context.is_subset:
+        everything = "it was asked for" if config.full_refresh else "only some tables were chosen"
+    with plain_failures(), warehouse.writer() as db:
+        scope = begin_build(db, CONTRACTS, home.settings(), _READERS, everything=everything)
+    context.log.info(f"rebuilding {'in part' if scope.is_part else 'everything'}: {scope.reason}")
+    yield from _build(context, dbt, warehouse, home, is_part=scope.is_part)
+    if not context.is_subset:
+        with plain_failures(), warehouse.writer() as db:
+            end_build(db, CONTRACTS, scope)
 
 
 @dbt_assets(
@@ -189,10 +209,9 @@ def build_marts(
 )
 def build_customer_360(
     context: dg.AssetExecutionContext,
-    config: DbtConfig,
     dbt: DbtCliResource,
     warehouse: Warehouse,
     home: Home,
 ) -> Iterator[Any]:
     """What is built on the scores, and the data tests of the scores."""
-    yield from _build(context, config, dbt, warehouse, home)
+    yield from _build(context, dbt, warehouse, home)

@@ -65,27 +65,9 @@ returned as (
 
 ),
 
--- a product counts from the day on which the customer first bought it
-first_bought as (
-
-    select
-        customer_key,
-        product_key,
-        min(ordered_on) as bought_on
-    from {{ ref('fct_order_items') }}
-    where customer_key is not null
-    group by customer_key, product_key
-
-),
-
 new_products as (
 
-    select
-        customer_key,
-        bought_on,
-        count(*) as product_count
-    from first_bought
-    group by customer_key, bought_on
+    select * from {{ ref('int_customer_days__new_products') }}
 
 ),
 

@@ -1,9 +1,11 @@
-{{ config(materialized='table') }}
+{{ config(materialized='incremental', meta={'touched': {'customer_key': 'int_customers__touched'}}) }}
 
 with orders as (
 
     select * from {{ ref('int_orders__sequenced') }}
-    where customer_key is not null
+    where
+        customer_key is not null
+        and {{ is_touched('customer_key', 'int_customers__touched') }}
 
 ),
 

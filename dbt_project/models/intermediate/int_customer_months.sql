@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='incremental', meta={'touched': {'customer_key': 'int_customers__touched'}}) }}
 
 with months as (
 
@@ -6,6 +6,7 @@ with months as (
         customer_key,
         {{ month_of('ordered_on') }} as order_month
     from {{ ref('int_customer_days') }}
+    where {{ is_touched('customer_key', 'int_customers__touched') }}
 
 )
 

@@ -1,3 +1,5 @@
+{{ config(materialized='incremental', meta={'touched': {'order_key': 'int_orders__touched'}}) }}
+
 with items as (
 
     select * from {{ ref('int_order_items__unioned') }}
@@ -22,4 +24,7 @@ select
     items.line_amount
 from items
 left join orders on items.order_key = orders.order_key
-where items.ordered_at is null and orders.order_key is null
+where
+    items.ordered_at is null
+    and orders.order_key is null
+    and {{ is_touched('items.order_key', 'int_orders__touched') }}

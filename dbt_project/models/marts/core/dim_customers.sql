@@ -1,3 +1,5 @@
+{{ config(materialized='incremental', meta={'touched': {'customer_key': 'int_customers__touched'}}) }}
+
 {%- set attributes = [
     'country', 'region', 'city', 'acquisition_channel', 'gender', 'birth_year', 'income_amount',
     'education', 'occupation', 'is_marketing_allowed',
@@ -10,7 +12,8 @@ with records as (
         -- a record under the customer's own namespace goes first, then by source and key
         case when record_key = customer_key then '0' else '1' end
         || source || ' ' || record_key as precedence
-    from {{ ref('int_customers__unioned') }}
+    from {{ ref('int_customers__records') }}
+    where {{ is_touched('customer_key', 'int_customers__touched') }}
 
 ),
 
@@ -38,7 +41,7 @@ sightings as (
         min(ordered_at) as seen_at,
         min(ordered_on) as first_order_on
     from {{ ref('int_orders__sequenced') }}
-    where customer_key is not null
+    where customer_key is not null and {{ is_touched('customer_key', 'int_customers__touched') }}
     group by customer_key
 
     union all
@@ -49,7 +52,7 @@ sightings as (
         min(ordered_at) as seen_at,
         cast(null as date) as first_order_on
     from {{ ref('fct_order_items') }}
-    where customer_key is not null
+    where customer_key is not null and {{ is_touched('customer_key', 'int_customers__touched') }}
     group by customer_key
 
     union all
@@ -60,7 +63,7 @@ sightings as (
         min(returned_at) as seen_at,
         cast(null as date) as first_order_on
     from {{ ref('fct_returns') }}
-    where customer_key is not null
+    where customer_key is not null and {{ is_touched('customer_key', 'int_customers__touched') }}
     group by customer_key
 
 ),

@@ -1,6 +1,9 @@
+{{ config(materialized='incremental', meta={'touched': {'product_key': 'int_products__touched'}}) }}
+
 with records as (
 
-    select * from {{ ref('int_products__unioned') }}
+    select * from {{ ref('int_products__records') }}
+    where {{ is_touched('product_key', 'int_products__touched') }}
 
 ),
 
@@ -25,6 +28,7 @@ sightings as (
         product_key,
         min(source) as source
     from {{ ref('fct_order_items') }}
+    where {{ is_touched('product_key', 'int_products__touched') }}
     group by product_key
 
     union all
@@ -33,6 +37,7 @@ sightings as (
         product_key,
         min(source) as source
     from {{ ref('fct_returns') }}
+    where {{ is_touched('product_key', 'int_products__touched') }}
     group by product_key
 
 ),

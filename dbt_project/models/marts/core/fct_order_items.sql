@@ -1,3 +1,5 @@
+{{ config(materialized='incremental', meta={'touched': {'order_key': 'int_orders__touched'}}) }}
+
 {%- set orders = ref('int_orders__unioned') -%}
 
 with items as (
@@ -57,5 +59,7 @@ select
     unit_cost,
     line_amount
 from dated
--- without a time the line is an orphan: see int_order_items__orphaned
-where ordered_at is not null
+where
+    -- without a time the line is an orphan: see int_order_items__orphaned
+    ordered_at is not null
+    and {{ is_touched('order_key', 'int_orders__touched') }}

@@ -1,6 +1,11 @@
+{{ config(materialized='incremental', meta={'touched': {'order_key': 'int_orders__touched', 'customer_key': 'int_customers__touched'}}) }}
+
 with orders as (
 
     select * from {{ ref('int_orders__sequenced') }}
+    where
+        {{ is_touched('customer_key', 'int_customers__touched') }}
+        or {{ is_touched('order_key', 'int_orders__touched') }}
 
 ),
 
@@ -10,7 +15,7 @@ returned as (
     select
         order_key,
         cast(sum(returned_amount) as decimal(18, 4)) as returned_amount
-    from {{ ref('int_returns__unioned') }}
+    from {{ ref('fct_returns') }}
     where order_key is not null
     group by order_key
 

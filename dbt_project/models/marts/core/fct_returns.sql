@@ -1,6 +1,9 @@
+{{ config(materialized='incremental', meta={'touched': {'document_key': 'int_orders__touched'}}) }}
+
 with returned as (
 
     select * from {{ ref('int_returns__unioned') }}
+    where {{ is_touched('document_key', 'int_orders__touched') }}
 
 ),
 
@@ -15,6 +18,7 @@ orders as (
 
 select
     returned.return_key,
+    returned.document_key,
     returned.source,
     returned.order_key,
     coalesce(returned.customer_key, orders.customer_key) as customer_key,

@@ -1,7 +1,9 @@
+{{ config(meta={'rebuilt_by': 'order'}) }}
+
 with transactions as (
 
     -- coupons and corrections at the till: no unit changed hands, a few carry an amount
-    select * from {{ source('complete_journey', 'transactions') }}
+    select * from {{ raw_rows('complete_journey', 'transactions') }}
     where quantity <= 0
 
 ),
@@ -12,6 +14,7 @@ renamed as (
         -- ids
         {{ entity_key('complete_journey', 'basket_id') }}
         || '-' || cast(product_id as {{ dbt.type_string() }}) as adjustment_key,
+        {{ document_key('complete_journey', 'basket_id') }} as document_key,
         'complete_journey' as source,
 
         -- facts

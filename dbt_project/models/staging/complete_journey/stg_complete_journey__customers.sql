@@ -1,6 +1,8 @@
+{{ config(meta={'rebuilt_by': 'customer'}) }}
+
 with source as (
 
-    select * from {{ source('complete_journey', 'demographics') }}
+    select * from {{ raw_rows('complete_journey', 'demographics') }}
 
 ),
 

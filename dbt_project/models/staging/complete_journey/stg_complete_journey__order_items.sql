@@ -1,6 +1,8 @@
+{{ config(meta={'rebuilt_by': 'order'}) }}
+
 with transactions as (
 
-    select * from {{ source('complete_journey', 'transactions') }}
+    select * from {{ raw_rows('complete_journey', 'transactions') }}
     where quantity > 0
 
 ),
@@ -8,7 +10,7 @@ with transactions as (
 petrol as (
 
     select product_id
-    from {{ source('complete_journey', 'products') }}
+    from {{ raw_rows('complete_journey', 'products') }}
     where product_type like 'GASOLINE%'
 
 ),

@@ -1,6 +1,8 @@
+{{ config(meta={'rebuilt_by': 'product'}) }}
+
 with source as (
 
-    select * from {{ source('complete_journey', 'products') }}
+    select * from {{ raw_rows('complete_journey', 'products') }}
 
 ),
 

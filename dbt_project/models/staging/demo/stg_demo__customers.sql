@@ -1,6 +1,8 @@
+{{ config(meta={'rebuilt_by': 'customer'}) }}
+
 with source as (
 
-    select * from {{ source('demo', 'customers') }}
+    select * from {{ raw_rows('demo', 'customers') }}
 
 ),
 

@@ -1,6 +1,8 @@
+{{ config(meta={'rebuilt_by': 'order'}) }}
+
 with source as (
 
-    select * from {{ source('demo', 'order_items') }}
+    select * from {{ raw_rows('demo', 'order_items') }}
 
 ),
 

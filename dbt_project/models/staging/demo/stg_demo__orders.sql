@@ -1,6 +1,8 @@
+{{ config(meta={'rebuilt_by': 'order'}) }}
+
 with source as (
 
-    select * from {{ source('demo', 'orders') }}
+    select * from {{ raw_rows('demo', 'orders') }}
 
 ),
 

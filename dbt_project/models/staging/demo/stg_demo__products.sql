@@ -1,6 +1,8 @@
+{{ config(meta={'rebuilt_by': 'product'}) }}
+
 with source as (
 
-    select * from {{ source('demo', 'products') }}
+    select * from {{ raw_rows('demo', 'products') }}
 
 ),
 

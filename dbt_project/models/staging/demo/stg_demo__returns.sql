@@ -1,6 +1,8 @@
+{{ config(meta={'rebuilt_by': 'order'}) }}
+
 with source as (
 
-    select * from {{ source('demo', 'returns') }}
+    select * from {{ raw_rows('demo', 'returns') }}
 
 ),
 
@@ -9,6 +11,7 @@ renamed as (
     select
         -- ids
         {{ entity_key('demo', 'return_no') }} as return_key,
+        {{ document_key('demo', 'order_no') }} as document_key,
         'demo' as source,
         {{ entity_key('demo', 'order_no') }} as order_key,
         {{ customer_key('demo', 'customer_no') }} as customer_key,

@@ -1,6 +1,8 @@
+{{ config(meta={'rebuilt_by': 'order'}) }}
+
 with sales as (
 
-    select * from {{ ref('base_online_retail__lines') }}
+    select * from {{ touched_rows(ref('base_online_retail__lines'), 'online_retail', 'invoice_no') }}
     where line_kind = 'sale'
 
 ),
@@ -10,7 +12,7 @@ numbered as (
     select
         -- ids
         {{ entity_key('online_retail', 'invoice_no') }} as order_key,
-        cast(row_number() over (partition by invoice_no order by _file, _line) as integer) as line_number,
+        cast(row_number() over (partition by trim(invoice_no) order by _line, _file) as integer) as line_number,
         'online_retail' as source,
         {{ customer_key('online_retail', 'customer_id') }} as customer_key,
         {{ product_key('online_retail', 'stock_code') }} as product_key,

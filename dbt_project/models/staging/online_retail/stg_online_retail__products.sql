@@ -1,6 +1,8 @@
+{{ config(meta={'rebuilt_by': 'product'}) }}
+
 with lines as (
 
-    select * from {{ ref('base_online_retail__lines') }}
+    select * from {{ touched_rows(ref('base_online_retail__lines'), 'online_retail', 'stock_code') }}
 
 ),
 

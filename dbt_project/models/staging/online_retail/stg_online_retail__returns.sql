@@ -1,6 +1,8 @@
+{{ config(meta={'rebuilt_by': 'order'}) }}
+
 with returned as (
 
-    select * from {{ ref('base_online_retail__lines') }}
+    select * from {{ touched_rows(ref('base_online_retail__lines'), 'online_retail', 'invoice_no') }}
     where line_kind = 'return'
 
 ),
@@ -9,7 +11,7 @@ numbered as (
 
     select
         *,
-        row_number() over (partition by invoice_no order by _file, _line) as line_number
+        row_number() over (partition by trim(invoice_no) order by _line, _file) as line_number
     from returned
 
 ),
@@ -20,6 +22,7 @@ renamed as (
         -- ids
         {{ entity_key('online_retail', 'invoice_no') }}
         || '-' || cast(line_number as {{ dbt.type_string() }}) as return_key,
+        {{ document_key('online_retail', 'invoice_no') }} as document_key,
         'online_retail' as source,
         -- a cancellation has a number of its own and does not name the invoice it cancels
         cast(null as {{ dbt.type_string() }}) as order_key,

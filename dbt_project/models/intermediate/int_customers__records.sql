@@ -1,0 +1,14 @@
+{{ config(materialized='incremental', meta={'touched': {'record_id': 'int_customers__touched_records'}}) }}
+
+with records as (
+
+    select
+        *,
+        source || ' ' || record_key as record_id
+    from {{ ref('int_customers__unioned') }}
+
+)
+
+select *
+from records
+where {{ is_touched('record_id', 'int_customers__touched_records') }}

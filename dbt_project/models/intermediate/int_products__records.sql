@@ -1,0 +1,14 @@
+{{ config(materialized='incremental', meta={'touched': {'record_id': 'int_products__touched_records'}}) }}
+
+with records as (
+
+    select
+        *,
+        source || ' ' || product_key as record_id
+    from {{ ref('int_products__unioned') }}
+
+)
+
+select *
+from records
+where {{ is_touched('record_id', 'int_products__touched_records') }}
