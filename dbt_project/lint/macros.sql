@@ -8,3 +8,13 @@
 {% macro business_time_zone() %}UTC{% endmacro %}
 
 {% macro namespace_of(source_name) %}{{ source_name }}{% endmacro %}
+
+{% macro in_part() %}{% endmacro %}
+
+{% macro raw_rows(source_name, table_name) %}{{ source_name }}__{{ table_name }}{% endmacro %}
+
+{% macro touched_rows(relation, source_name, number) %}{{ relation }}{% endmacro %}
+
+{% macro is_touched(column, keys_model) %}{{ column }} is not null{% endmacro %}
+
+{% macro touched_records(kind) %}select '{{ kind }}' as kind{% endmacro %}

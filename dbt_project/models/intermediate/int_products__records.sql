@@ -9,6 +9,7 @@ with records as (
 
 )
 
-select *
+-- the columns are the entity's: macros/union_entity.sql
+select * -- noqa: AM04
 from records
 where {{ is_touched('record_id', 'int_products__touched_records') }}

@@ -1,4 +1,7 @@
-{{ config(materialized='incremental', meta={'touched': {'order_key': 'int_orders__touched', 'customer_key': 'int_customers__touched'}}) }}
+{{ config(
+    materialized='incremental',
+    meta={'touched': {'order_key': 'int_orders__touched', 'customer_key': 'int_customers__touched'}},
+) }}
 
 with orders as (
 
