@@ -33,5 +33,7 @@ def defs() -> dg.Definitions:
                 "tracking": Tracking(folder=str(settings.home / "mlflow")),
             },
             loggers={"progress": progress_logger},
+            # one writer, so nothing to gain from a process a step; and a run keeps its locks
+            executor=dg.in_process_executor,
         ),
     )

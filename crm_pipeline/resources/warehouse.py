@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -21,6 +21,10 @@ _SESSION = "set TimeZone = 'UTC'"
 """Sessions agree on what a text time means, whatever the machine's zone is."""
 
 
+class BusyError(UserError):
+    """Somebody else holds the lock."""
+
+
 @contextmanager
 def exclusive(lock_file: Path, *, wait_seconds: float) -> Iterator[None]:
     """Hold an operating-system lock, which the kernel releases even when we are killed.
@@ -29,7 +33,7 @@ def exclusive(lock_file: Path, *, wait_seconds: float) -> Iterator[None]:
     (a run killed with -9 keeps its pool slot, a second ``crm run`` has its own instance).
 
     Raises:
-        UserError: Another process still holds the lock after ``wait_seconds``.
+        BusyError: Another process still holds the lock after ``wait_seconds``.
     """
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     with lock_file.open("w") as handle:
@@ -40,7 +44,7 @@ def exclusive(lock_file: Path, *, wait_seconds: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise UserError(
+                    raise BusyError(
                         f"another process holds {lock_file.name}; wait for its run to end "
                         "(`crm status` shows it) or end it, then run again."
                     ) from None
@@ -58,6 +62,26 @@ class Warehouse(dg.ConfigurableResource):
     scratch: str
     memory_limit: str = "2GB"
     wait_seconds: float = 600.0
+    turn_seconds: float = 3600.0
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Warehouse]:
+        """Hold the warehouse for a whole run: its steps rely on what the ones before them left.
+
+        Taken before the first step claims its pool slot, or two runs would wait for each other.
+
+        Raises:
+            UserError: Another run did not end within ``turn_seconds``.
+        """
+        turn = Path(self.path + ".run")
+        with ExitStack() as held:
+            try:
+                held.enter_context(exclusive(turn, wait_seconds=0))
+            except BusyError:
+                if context.log is not None:
+                    context.log.warning("another run is on in this home; this one follows it")
+                held.enter_context(exclusive(turn, wait_seconds=self.turn_seconds))
+            yield self
 
     @contextmanager
     def slot(self) -> Iterator[None]:
