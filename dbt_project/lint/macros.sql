@@ -13,8 +13,6 @@
 
 {% macro raw_rows(source_name, table_name) %}{{ source_name }}__{{ table_name }}{% endmacro %}
 
-{% macro touched_rows(relation, source_name, number) %}{{ relation }}{% endmacro %}
-
 {% macro is_touched(column, keys_model) %}{{ column }} is not null{% endmacro %}
 
 {% macro touched_records(kind) %}select '{{ kind }}' as kind{% endmacro %}

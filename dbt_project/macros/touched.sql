@@ -15,57 +15,36 @@
 
 {#-
     The raw table, for a staging model: all of it, or the rows that name a touched entity of the
-    kind that the model is `rebuilt_by`. A table that does not name that kind is read whole, and a
-    change in it rebuilds everything (landing/changes.py).
+    kind that the model is `rebuilt_by` (landing makes a view of these). A table that does not name
+    that kind is read whole, and a change in it rebuilds everything (landing/changes.py).
 -#}
 {% macro raw_rows(source_name, table_name) -%}
-    {%- set kind = rebuilt_by() -%}
-    {%- set number = identity_of(source_name, table_name, kind) if kind else none -%}
     {%- set relation = source(source_name, table_name) -%}
-    {{- touched_rows(relation, source_name, number) if number else relation -}}
+    {%- set kind = (model.config.meta or {}).get('rebuilt_by') if execute else none -%}
+    {%- if kind and in_part() and names(source_name, table_name, kind) -%}
+        {%- set relation = api.Relation.create(
+            database=target.database, schema='touched', identifier=relation.identifier ~ '__' ~ kind
+        ) -%}
+    {%- endif -%}
+    {{- relation -}}
 {%- endmacro %}
 
 
-{#- The same for a model that holds one raw table's rows; `number` is the column that names them. -#}
-{% macro touched_rows(relation, source_name, number) -%}
-    {%- if in_part() -%}
-    (
-        select *
-        from {{ relation }}
-        where coalesce(trim(cast({{ number }} as {{ dbt.type_string() }})), '') in (
-            select id from {{ touched_ids() }}
-            where source = '{{ source_name }}' and kind = '{{ rebuilt_by() }}'
-        )
-    )
-    {%- else -%}
-    {{ relation }}
-    {%- endif -%}
+{#- Whether a column of a raw table identifies a kind of entity. -#}
+{% macro names(source_name, table_name, kind) -%}
+    {%- set found = namespace(is_named=false) -%}
+    {%- for node in graph.sources.values() if node.source_name == source_name and node.name == table_name -%}
+        {%- for column in node.columns.values() if (column.config.meta or column.meta or {}).get('identifies') == kind -%}
+            {%- set found.is_named = true -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{- return(found.is_named) -}}
 {%- endmacro %}
 
 
 {#- The table that landing/changes.py fills before a partial build; state, not data, so no source. -#}
 {% macro touched_ids() -%}
     {{- api.Relation.create(database=target.database, schema='control', identifier='touched') -}}
-{%- endmacro %}
-
-
-{#- What the rows of a staging model are rebuilt by: `meta.rebuilt_by` of the model being compiled. -#}
-{% macro rebuilt_by() -%}
-    {{- return((model.config.meta or {}).get('rebuilt_by') if execute else none) -}}
-{%- endmacro %}
-
-
-{#- SQL for the number by which a raw row names an entity of a kind; none if it names none. -#}
-{% macro identity_of(source_name, table_name, kind) -%}
-    {%- for node in graph.sources.values() if node.source_name == source_name and node.name == table_name -%}
-        {%- for column in node.columns.values() -%}
-            {%- set meta = column.config.meta or column.meta or {} -%}
-            {%- if meta.get('identifies') == kind -%}
-                {{- return(meta.get('identity') or column.name) -}}
-            {%- endif -%}
-        {%- endfor -%}
-    {%- endfor -%}
-    {{- return(none) -}}
 {%- endmacro %}
 
 
@@ -108,4 +87,30 @@
         {%- endfor %}
     {%- endif %};
     insert into {{ target }} ({{ columns }}) select {{ columns }} from {{ incoming }}
+{%- endmacro %}
+
+
+{#-
+    Data tests of incremental models look at the rows that a partial build replaced: what it left
+    was tested when it was made. Every test's keys lie within what is replaced together.
+-#}
+{% macro get_where_subquery(relation) -%}
+    {%- set where = config.get('where') -%}
+    {%- set touched = [] -%}
+    {%- if in_part() -%}
+        {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.schema == relation.schema and node.alias == relation.identifier -%}
+            {%- for column, keys_model in (node.config.meta or {}).get('touched', {}).items() -%}
+                {%- do touched.append(
+                    column ~ ' in (select ' ~ column ~ ' from ' ~ as_built(keys_model) ~ ')'
+                ) -%}
+            {%- endfor -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {%- set conditions = ([where] if where else []) + ([touched | join(' or ')] if touched else []) -%}
+    {%- if conditions -%}
+        {%- do return(
+            '(select * from ' ~ relation ~ ' where (' ~ conditions | join(') and (') ~ ')) dbt_subquery'
+        ) -%}
+    {%- endif -%}
+    {%- do return(relation) -%}
 {%- endmacro %}

@@ -114,6 +114,7 @@ def begin_build(
     state = _state(con, settings)
     con.begin()
     con.execute("delete from control.touched")
+    con.execute("delete from control.touched_values")
     reason = everything or _reason_for_all(con, state)
     if reason is None:
         last = _last(con)
@@ -205,6 +206,9 @@ def _touch(
                 _name_touched(con, table)
     if changed_rows > MOST_OF_IT * all_rows:
         return f"{changed_rows:,} of {all_rows:,} rows changed"
+    for name in settings.sources:
+        for table in contracts[name].tables:
+            _find_values(con, table)
     return None
 
 
@@ -283,6 +287,22 @@ def _name_touched(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
                 f"select distinct {literal(table.source)}, {literal(column.identifies)}, "
                 f"{column.identity_sql} as id from changed "
                 "except select source, kind, id from control.touched"
+            )
+
+
+def _find_values(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
+    """Note how each touched entity is written in a table: by that its rows are found at once."""
+    for column in table.columns:
+        if column.identifies:
+            name = identifier(column.name)
+            con.execute(
+                "insert into control.touched_values "
+                f"select {literal(table.source)}, {literal(table.name)}, "
+                f"{literal(column.identifies)}, cast({name} as varchar) "
+                f"from (select distinct {name} from landing.{identifier(table.identifier)}) "
+                f"where {column.identity_sql} in (select id from control.touched "
+                f"where source = {literal(table.source)} "
+                f"and kind = {literal(column.identifies)})"
             )
 
 

@@ -14,7 +14,7 @@ from datetime import date, datetime
 
 import duckdb
 
-from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
+from crm_pipeline.defs.landing.contracts import ColumnContract, SourceContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier, literal
 from crm_pipeline.errors import UserError
 
@@ -22,6 +22,7 @@ _CONTROL = """
 create schema if not exists landing;
 create schema if not exists raw;
 create schema if not exists control;
+create schema if not exists touched;
 create table if not exists control.files (
     landing_number bigint not null, source varchar not null, table_name varchar not null,
     file_name varchar not null, digest varchar not null, raw_digest varchar not null,
@@ -41,6 +42,8 @@ create table if not exists control.tables (
     source varchar not null, table_name varchar not null, contract_digest varchar not null);
 create table if not exists control.touched (
     source varchar not null, kind varchar not null, id varchar not null);
+create table if not exists control.touched_values (
+    source varchar not null, table_name varchar not null, kind varchar not null, value varchar);
 create table if not exists control.builds (
     landing_number bigint not null, as_of date not null, fingerprint varchar not null,
     is_complete boolean not null);
@@ -214,11 +217,51 @@ def create_raw_view(con: duckdb.DuckDBPyConnection, contract: TableContract) -> 
     version wins, then the greatest file name, then the greatest line: so publishing as of D equals
     publishing from data that ends at D.
     """
+    landed = f"landing.{identifier(contract.identifier)}"
+    view = _rows_that_count(contract, landed)
+    con.execute(f"create or replace view raw.{identifier(contract.identifier)} as {view}")
+    for column in contract.columns:
+        if column.identifies:
+            name = identifier(f"{contract.identifier}__{column.identifies}")
+            view = _rows_touched(contract, column, landed)
+            con.execute(f"create or replace view touched.{name} as {view}")
+
+
+def _rows_touched(contract: TableContract, column: ColumnContract, landed: str) -> str:
+    """SQL for the rows that count and name a touched entity, found without a look at the others.
+
+    The values are compared as they stand in the file, so that DuckDB skips what cannot match; of
+    rows with a key, the winner is chosen among all of the key before the others are left out.
+    """
+    name = identifier(column.name)
+    values = (
+        f"select cast(value as {column.data_type}) from control.touched_values "
+        f"where source = {literal(contract.source)} and table_name = {literal(contract.name)} "
+        f"and kind = {literal(str(column.identifies))} and value is not null"
+    )
+    rows = f"select * from {landed} where {name} in ({values})"
+    if not column.required:
+        nameless = (
+            "exists (select 1 from control.touched_values where value is null "
+            f"and source = {literal(contract.source)} and table_name = {literal(contract.name)} "
+            f"and kind = {literal(str(column.identifies))})"
+        )
+        rows += f" union all select * from {landed} where {name} is null and {nameless}"
+    if not contract.key:
+        return _rows_that_count(contract, f"({rows})")
+    key = ", ".join(identifier(part) for part in contract.key)
+    candidates = f"(select * from {landed} semi join ({rows}) using ({key}))"
+    winners = _rows_that_count(contract, candidates)
+    nameless = "" if column.required else f" or ({name} is null and {nameless})"
+    return f"select * from ({winners}) where {name} in ({values}){nameless}"
+
+
+def _rows_that_count(contract: TableContract, landed: str) -> str:
     columns = ", ".join(identifier(column.name) for column in contract.stored_columns)
     view = (
         f"select {columns}, _file, _line from ("
         f"select stored.*, held.file_name as _file "
-        f"from landing.{identifier(contract.identifier)} as stored "
+        f"from {landed} as stored "
         "join control.current_contents as held on held.digest = stored._digest "
         f"and held.source = {literal(contract.source)} "
         f"and held.table_name = {literal(contract.name)})"
@@ -230,7 +273,7 @@ def create_raw_view(con: duckdb.DuckDBPyConnection, contract: TableContract) -> 
         order += ["_file desc", "_line desc"]
         key = ", ".join(identifier(name) for name in contract.key)
         view += f" qualify row_number() over (partition by {key} order by {', '.join(order)}) = 1"
-    con.execute(f"create or replace view raw.{identifier(contract.identifier)} as {view}")
+    return view
 
 
 _HORIZON = """

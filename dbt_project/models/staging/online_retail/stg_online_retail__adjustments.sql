@@ -2,8 +2,10 @@
 
 with adjusted as (
 
-    select * from {{ touched_rows(ref('base_online_retail__lines'), 'online_retail', 'invoice_no') }}
-    where line_kind in ('bad debt', 'cancellation', 'stock correction')
+    select
+        *,
+        {{ online_retail_line_kind() }} as line_kind
+    from {{ raw_rows('online_retail', 'transactions') }}
 
 ),
 
@@ -13,6 +15,7 @@ numbered as (
         *,
         row_number() over (partition by trim(invoice_no) order by _line, _file) as line_number
     from adjusted
+    where line_kind in ('bad debt', 'cancellation', 'stock correction')
 
 ),
 
@@ -29,7 +32,7 @@ renamed as (
         invoiced_at as adjusted_at,
         line_kind as reason,
         cast(quantity as decimal(18, 3)) as quantity,
-        line_amount as adjusted_amount
+        cast(quantity * unit_price as decimal(18, 4)) as adjusted_amount
 
     from numbered
 

@@ -2,7 +2,11 @@
 
 with invoiced as (
 
-    select * from {{ touched_rows(ref('base_online_retail__lines'), 'online_retail', 'customer_id') }}
+    select
+        {{ online_retail_customer_id() }} as customer_id,
+        country,
+        invoiced_at
+    from {{ raw_rows('online_retail', 'transactions') }}
     where customer_id is not null
 
 ),

@@ -2,8 +2,8 @@
 
 with sales as (
 
-    select * from {{ touched_rows(ref('base_online_retail__lines'), 'online_retail', 'invoice_no') }}
-    where line_kind = 'sale'
+    select * from {{ raw_rows('online_retail', 'transactions') }}
+    where {{ online_retail_line_kind() }} = 'sale'
 
 ),
 
@@ -14,7 +14,7 @@ numbered as (
         {{ entity_key('online_retail', 'invoice_no') }} as order_key,
         cast(row_number() over (partition by trim(invoice_no) order by _line, _file) as integer) as line_number,
         'online_retail' as source,
-        {{ customer_key('online_retail', 'customer_id') }} as customer_key,
+        {{ customer_key('online_retail', online_retail_customer_id()) }} as customer_key,
         {{ product_key('online_retail', 'stock_code') }} as product_key,
 
         -- facts
@@ -22,7 +22,7 @@ numbered as (
         cast(quantity as decimal(18, 3)) as quantity,
         unit_price,
         cast(null as decimal(18, 4)) as unit_cost,
-        line_amount
+        cast(quantity * unit_price as decimal(18, 4)) as line_amount
 
     from sales
 

@@ -2,7 +2,7 @@
 
 with lines as (
 
-    select * from {{ touched_rows(ref('base_online_retail__lines'), 'online_retail', 'stock_code') }}
+    select * from {{ raw_rows('online_retail', 'transactions') }}
 
 ),
 
@@ -12,7 +12,7 @@ descriptions as (
     select
         stock_code,
         description,
-        max(case when line_kind = 'sale' then invoiced_at end) as last_sold_at,
+        max(case when {{ online_retail_line_kind() }} = 'sale' then invoiced_at end) as last_sold_at,
         max(invoiced_at) as last_seen_at
     from lines
     group by stock_code, description

@@ -2,8 +2,8 @@
 
 with returned as (
 
-    select * from {{ touched_rows(ref('base_online_retail__lines'), 'online_retail', 'invoice_no') }}
-    where line_kind = 'return'
+    select * from {{ raw_rows('online_retail', 'transactions') }}
+    where {{ online_retail_line_kind() }} = 'return'
 
 ),
 
@@ -26,13 +26,13 @@ renamed as (
         'online_retail' as source,
         -- a cancellation has a number of its own and does not name the invoice it cancels
         cast(null as {{ dbt.type_string() }}) as order_key,
-        {{ customer_key('online_retail', 'customer_id') }} as customer_key,
+        {{ customer_key('online_retail', online_retail_customer_id()) }} as customer_key,
         {{ product_key('online_retail', 'stock_code') }} as product_key,
 
         -- facts
         invoiced_at as returned_at,
         cast(-quantity as decimal(18, 3)) as quantity,
-        cast(-line_amount as decimal(18, 4)) as returned_amount
+        cast(-(quantity * unit_price) as decimal(18, 4)) as returned_amount
 
     from numbered
 

@@ -1,0 +1,119 @@
+"""Landing and the dbt stage of one home, timed part by part: ``python -m ... HOME SOURCE``.
+
+Prints JSON: seconds, CPU seconds and peak memory of landing and of settling what changed, and the
+seconds of every dbt node. A process of its own, so that nothing is warm.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from crm_pipeline.defs.landing.changes import begin_build, end_build, readers
+from crm_pipeline.defs.landing.ledger import event_span
+from crm_pipeline.defs.landing.loader import land
+from crm_pipeline.defs.landing.settings_table import write_run_settings
+from crm_pipeline.defs.landing.sources import sources_from_manifest
+from crm_pipeline.dbt_command import PROJECT, TOUCHED
+from crm_pipeline.resources.dbt import ensure_manifest
+from crm_pipeline.resources.warehouse import Warehouse
+from crm_pipeline.settings import load_settings
+from tests.benchmarks.runs import BIN
+
+
+def main() -> None:
+    """Land, settle, build; print what each took."""
+    home, source = Path(sys.argv[1]), sys.argv[2]
+    settings = load_settings({"CRM_HOME": str(home), "CRM_SOURCES": source})
+    manifest = ensure_manifest()
+    contracts = sources_from_manifest(manifest)
+    reads = readers(manifest, contracts)
+    settings.scratch.mkdir(parents=True, exist_ok=True)
+    warehouse = Warehouse(
+        path=str(settings.warehouse),
+        scratch=str(settings.scratch),
+        memory_limit=settings.memory_limit,
+    )
+    took: dict[str, Any] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        wall, cpu = time.monotonic(), _cpu()
+        result = work()
+        took[name] = {"seconds": time.monotonic() - wall, "cpu_seconds": _cpu() - cpu}
+        return result
+
+    def landing() -> None:
+        with warehouse.writer() as db:
+            land(
+                db, home=home, contracts=contracts, enabled=settings.sources,
+                time_zone=settings.time_zone,
+                clock=lambda: datetime.now(UTC).replace(tzinfo=None),
+            )  # fmt: skip
+
+    def settling() -> Any:
+        with warehouse.writer() as db:
+            span = event_span(db, contracts, settings.sources, settings.time_zone)
+            write_run_settings(db, settings, contracts, asked=None, span=span)
+            return begin_build(db, contracts, settings, reads)
+
+    def building(is_part: bool) -> None:
+        target = home / "dbt"
+        environment = {
+            "CRM_WAREHOUSE": str(settings.warehouse),
+            "CRM_SOURCES": source,
+            "CRM_SCRATCH": str(settings.scratch),
+            "CRM_MEMORY_LIMIT": settings.memory_limit,
+            "DBT_PROFILES_DIR": str(PROJECT),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        }
+        subprocess.run(
+            [
+                str(BIN / "crm-dbt"), "--quiet", "build", "--exclude-resource-type", "unit_test",
+                "--exclude", "source:scores+", "--target-path", str(target),
+                "--log-path", str(target), TOUCHED if is_part else "--full-refresh",
+            ],
+            cwd=PROJECT, env=os.environ | environment, check=True, stdout=sys.stderr,
+        )  # fmt: skip
+
+    def ending(scope: Any) -> None:
+        with warehouse.writer() as db:
+            end_build(db, contracts, scope)
+
+    timed("landing", landing)
+    scope = timed("settling", settling)
+    timed("dbt", lambda: building(scope.is_part))
+    timed("ending", lambda: ending(scope))
+    results = json.loads((home / "dbt" / "run_results.json").read_bytes())["results"]
+    nodes = {result["unique_id"]: result["execution_time"] for result in results}
+    peak = max(
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    print(
+        json.dumps(
+            {
+                "is_part": scope.is_part,
+                "reason": scope.reason,
+                "took": took,
+                "nodes": nodes,
+                "peak_bytes": peak * 1024,
+            }
+        )
+    )
+
+
+def _cpu() -> float:
+    used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+if __name__ == "__main__":
+    main()
