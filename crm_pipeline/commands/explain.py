@@ -133,7 +133,7 @@ def _said(places: dict[Fact, list[str]] | UserError, fact: Fact) -> str:
         return ""
     found = places[fact]
     more = f" and {len(found) - 3} more lines" if len(found) > 3 else ""
-    return ", ".join(found[:3]) + more if found else "(its lines no longer count)"
+    return ", ".join(found[:3]) + more if found else "(no line that counts names it)"
 
 
 def _say_untraced(places: dict[Fact, list[str]] | UserError) -> None:

@@ -93,10 +93,12 @@ TERMS = {
     "active": Term("customers with an order in the month", _one_each("active")),
     "new": Term(
         "customers whose first order is in the month",
-        _one_each("active semi join first_orders on active.customer_key = first_orders.customer_key "
-                  "and date_trunc('month', first_order_on) = $month"),
+        _one_each("active semi join (from first_orders "
+                  "where date_trunc('month', first_order_on) = $month) using (customer_key)"),
     ),
-    "active_before": Term("customers with an order in the month before", _one_each("active_before")),
+    "active_before": Term(
+        "customers with an order in the month before", _one_each("active_before")
+    ),
     "retained": Term(
         "customers with an order in the month before and in this one",
         _one_each("active semi join active_before using (customer_key)"),

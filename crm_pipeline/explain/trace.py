@@ -165,6 +165,8 @@ class Tracer:
         )
         if customer is None or table.event_time is None:
             return {}
+        if table.column(table.event_time).data_type != "date":
+            return {}  # whose day it is depends on the company's zone
         numbers = [f.customer_key.partition(":")[2] for f in facts if f.customer_key]
         day = f"strftime({identifier(table.event_time)}, '%Y-%m-%d')"
         rows = self._rows(table, customer.identity_sql, day, numbers)

@@ -67,7 +67,8 @@ def examine(settings: Settings, contracts: Mapping[str, SourceContract]) -> list
 def _version(db: duckdb.DuckDBPyConnection, settings: Settings) -> list[Finding]:
     found = schema_version(db)
     has_ledger = db.execute(
-        "select count(*) from duckdb_tables() where schema_name = 'control' and table_name = 'files'"
+        "select count(*) from duckdb_tables() "
+        "where schema_name = 'control' and table_name = 'files'"
     ).fetchone()
     if found == VERSION or has_ledger == (0,):
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -57,7 +58,7 @@ def publications(published: Path) -> list[Publication]:
 
 
 def faults(version: Path) -> list[str]:
-    """Return what is wrong with a publication's files; empty where they are as they were written."""
+    """Return what is wrong with a publication's files; empty where they are as written."""
     recorded = swap.recorded_digests(version)
     if recorded is None:
         return [NO_DIGESTS]
@@ -175,7 +176,7 @@ def _contents(home: Path, published: Path) -> list[Finding]:
                     f"publication {int(folder.name)}, kept to go back to, is damaged: "
                     + "; ".join(wrong),
                     f"move published/.versions/{folder.name} away",
-                    lambda folder=folder: _set_aside(home, published, folder),
+                    partial(_set_aside, home, published, folder),
                 )
             )
         elif (folder / FILE).stat().st_mode & 0o222:

@@ -1,8 +1,8 @@
 """Putting a backup in the place of a home's state: verified first, staged, then only renames.
 
 The staged copy takes the name ``.restoring`` when it is whole; from then on the restore is decided,
-and whoever finds that folder (``crm doctor --fix``, or the same command again) can complete it: each
-step looks at what is there. Until then nothing of the home has changed.
+and ``crm doctor --fix`` completes it where it was killed: each step looks at what is there. Until
+then nothing of the home has changed.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def _stage(source: Path, home: Path, said: manifest.Manifest) -> None:
             shutil.copyfile(source / file.path, target)
         if wrong := manifest.faults(staged, said):
             raise UserError(
-                f"the copy does not verify, nothing was changed ({'; '.join(wrong)}): check the disk."
+                f"the copy does not verify, nothing was changed ({'; '.join(wrong)}): check the "
+                "disk."
             )
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         (staged / "replaced").write_text(f"replaced-{stamp}", encoding="utf-8")

@@ -11,7 +11,7 @@ import duckdb
 from crm_pipeline.errors import UserError
 
 STEPS = ("create table if not exists control.schema_version (version integer not null)",)
-"""Append only; each must do nothing where it was done already, because a new file takes them all."""
+"""Append only; each must do nothing where it was done already: a new file takes them all."""
 
 VERSION = len(STEPS)
 

@@ -342,7 +342,7 @@ def quarantine_summary(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelatio
 
 
 def quarantine_lines(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
-    """Return every fault by file, line and column, without its value (``meta.quarantine_lines``)."""
+    """Return every fault by file, line, column; no values (``meta.quarantine_lines``)."""
     return con.sql(
         "select source, table_name, file_name, line_number, column_name, reason "
         "from control.quarantine "
