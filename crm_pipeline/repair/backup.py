@@ -19,8 +19,8 @@ from pathlib import Path
 
 import duckdb
 
+from crm_pipeline.code_version import code_version
 from crm_pipeline.defs.publication import swap
-from crm_pipeline.defs.publication.provenance import code_version
 from crm_pipeline.errors import UserError
 from crm_pipeline.repair import manifest as manifests
 from crm_pipeline.repair.contents import accounting_faults

@@ -20,8 +20,7 @@ from crm_pipeline.errors import UserError
 from crm_pipeline.repair import backup, manifest
 from crm_pipeline.repair.findings import Finding
 from crm_pipeline.repair.home import holder
-from crm_pipeline.resources.leaks import living_processes, living_runs
-from crm_pipeline.resources.warehouse import RESTORING, exclusive
+from crm_pipeline.resources.warehouse import RESTORING, RUN_LOCK, BusyError, exclusive
 from crm_pipeline.resources.warehouse_version import VERSION
 
 _STAGED = ".restoring-unfinished"
@@ -71,31 +70,17 @@ def restore(source: Path, home: Path, *, force: bool = False) -> Path | None:
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
     """Hold the home's locks; refuse while a run is on, also between two of its steps."""
-    warehouse = home / backup.WAREHOUSE
-    if _is_run_on(home / "dagster"):
-        raise UserError(f"a run is on in {home}: wait for its end, then restore.")
-    try:
-        with ExitStack() as locks:
-            for lock in (".lock", DBT_LOCK):
-                locks.enter_context(exclusive(Path(f"{warehouse}{lock}"), wait_seconds=0))
-            locks.enter_context(swap.changing(home / "published", wait_seconds=0))
-            yield
-    except UserError as error:
-        if "another process holds" not in str(error):
-            raise
-        who = holder(Path(f"{warehouse}.lock"))
-        raise UserError(f"{who} works in {home}: wait for its run to end, then restore.") from None
-
-
-def _is_run_on(dagster_home: Path) -> bool:
-    import dagster as dg
-
-    if living_processes(dagster_home):
-        return True
-    if not (dagster_home / "dagster.yaml").is_file():
-        return False
-    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
-        return bool(living_runs(instance, dagster_home))
+    warehouse = str(home / backup.WAREHOUSE)
+    locks = [Path(warehouse + end) for end in (RUN_LOCK, ".lock", DBT_LOCK)]
+    with ExitStack() as held:
+        for lock in [*locks, home / "published" / swap.LOCK]:
+            try:
+                held.enter_context(exclusive(lock, wait_seconds=0))
+            except BusyError:
+                raise UserError(
+                    f"{holder(lock)} works in {home}: wait for its run to end, then restore."
+                ) from None
+        yield
 
 
 def _state_of(home: Path) -> list[str]:

@@ -53,27 +53,14 @@ def _is_process_alive(dagster_home: Path, name: str) -> bool:
     return False
 
 
-def living_processes(dagster_home: Path) -> list[str]:
-    """Return the names of the locks of the ``crm run`` processes that are at work."""
-    return [name for name in _locks(dagster_home) if _is_process_alive(dagster_home, name)]
-
-
 def dead_locks(dagster_home: Path) -> list[Path]:
     """Return the lock files of processes that were killed; not one that may be about to be held."""
-    long_ago = time.time() - _TAKING_SECONDS
-    return [
-        dagster_home / _FOLDER / name
-        for name in _locks(dagster_home, before=long_ago)
-        if not _is_process_alive(dagster_home, name)
-    ]
-
-
-def _locks(dagster_home: Path, before: float = float("inf")) -> list[str]:
     folder = dagster_home / _FOLDER
     if not folder.is_dir():
         return []
     with os.scandir(folder) as listing:
-        return sorted(lock.name for lock in listing if lock.stat().st_mtime < before)
+        old = sorted(e.name for e in listing if e.stat().st_mtime < time.time() - _TAKING_SECONDS)
+    return [folder / name for name in old if not _is_process_alive(dagster_home, name)]
 
 
 def _is_daemon_alive(instance: dg.DagsterInstance) -> bool:
@@ -117,13 +104,6 @@ def find_leaks(instance: dg.DagsterInstance, dagster_home: Path) -> list[Leak]:
         if not alive:
             leaks.append(Leak(run_id, run))
     return leaks
-
-
-def living_runs(instance: dg.DagsterInstance, dagster_home: Path) -> list[str]:
-    """Return the runs that are going on."""
-    dead = {leak.run_id for leak in find_leaks(instance, dagster_home)}
-    going = instance.get_runs(dg.RunsFilter(statuses=list(_GOING)))
-    return [run.run_id for run in going if run.run_id not in dead]
 
 
 def _holders(instance: dg.DagsterInstance) -> list[str]:

@@ -22,6 +22,9 @@ _SESSION = "set TimeZone = 'UTC'"
 """Sessions agree on what a text time means, whatever the machine's zone is."""
 
 
+RUN_LOCK = ".run"
+"""After the warehouse's name: held for as long as a whole run is on."""
+
 RESTORING = ".restoring"
 """Folder beside the warehouse while a restore is half done (``crm_pipeline/repair/restore.py``)."""
 
@@ -92,7 +95,7 @@ class Warehouse(dg.ConfigurableResource):
         Raises:
             UserError: Another run did not end within ``turn_seconds``.
         """
-        turn = Path(self.path + ".run")
+        turn = Path(self.path + RUN_LOCK)
         with ExitStack() as held:
             try:
                 held.enter_context(exclusive(turn, wait_seconds=0))
