@@ -24,6 +24,12 @@ def _command(path: str) -> Callable[[argparse.Namespace], int]:
     return call
 
 
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows; write it as 10")
+    return int(text)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
@@ -64,6 +70,34 @@ def build_parser() -> argparse.ArgumentParser:
 
     retract = add("retract", "source:retract", "take back what a landed file brought")
     retract.add_argument("file", metavar="SOURCE/FILE")
+
+    doctor = add("doctor", "doctor:doctor", "examine the state; say or do what is needed")
+    doctor.add_argument("--fix", action="store_true", help="do what is safe; deletes no data")
+
+    backup = add("backup", "backup:backup", "copy the state and verify the copy, also during a run")
+    backup.add_argument("--to", metavar="DIR", help="default: $CRM_HOME/backups/<time, UTC>")
+    backup.add_argument("--history", action="store_true", help="Dagster's run history too")
+
+    restore = add("restore", "backup:restore", "verify a backup and put it in a home's place")
+    restore.add_argument("backup", metavar="BACKUP")
+    restore.add_argument("--into", metavar="HOME", help="default: $CRM_HOME")
+    restore.add_argument(
+        "--force", action="store_true", help="replace existing state, which is kept aside"
+    )
+
+    rollback = add("rollback", "doctor:rollback", "list the last publications, or go back to one")
+    rollback.add_argument("--to", type=int, metavar="NUMBER")
+
+    quarantine = add("quarantine", "quarantine:quarantine", "lines that were set aside, and why")
+    quarantine.add_argument("--source", metavar="NAME")
+    quarantine.add_argument("--file", metavar="NAME", help="as in the inbox")
+    quarantine.add_argument("--limit", type=_count, metavar="N")
+    quarantine.add_argument("--format", choices=["table", "csv", "json"], default="table")
+
+    explain = add("explain", "explain:explain", "from a published figure to file and line")
+    explain.add_argument("what", metavar="CUSTOMER_KEY|METRIC")
+    explain.add_argument("month", nargs="?", metavar="MONTH", help="of a metric, as 2026-11")
+    explain.add_argument("--limit", type=_count, default=10, metavar="N", help="rows shown (10)")
 
     dev = add("dev", "run:dev", "start the Dagster UI on this machine's loopback address")
     dev.add_argument("--port", type=int)

@@ -57,13 +57,14 @@ def query(options: argparse.Namespace) -> int:
         if relation is None:
             return 0
         try:
-            _print(relation, options.format)
+            print_relation(relation, options.format)
         except duckdb.Error as error:
             raise UserError(f"the query failed: {error}") from None
     return 0
 
 
-def _print(relation: duckdb.DuckDBPyRelation, form: str) -> None:
+def print_relation(relation: duckdb.DuckDBPyRelation, form: str) -> None:
+    """Print rows as a table, CSV or JSON."""
     names = relation.columns
     if form == "table":
         relation.show(max_rows=1000, max_width=200)

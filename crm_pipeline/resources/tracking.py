@@ -265,11 +265,8 @@ class Tracking(dg.ConfigurableResource):
         tags = client.get_run(str(registered.run_id)).data.tags
         if tags.get("horizon_days") != str(horizon_days):
             return None
-        try:
-            content = _model_file(mlflow, f"models:/{model}/{registered.version}").read_bytes()
-        except (MlflowException, OSError):
-            content = b""
-        if hashlib.sha256(content).hexdigest() != registered.tags.get("sha256"):
+        content = _registered_content(mlflow, registered)
+        if content is None:
             raise UserError(
                 f"the stored {model} model is gone or not the one that was registered: restore "
                 "$CRM_HOME/mlflow from a backup, or remove its champion alias and train again."
@@ -279,6 +276,21 @@ class Tracking(dg.ConfigurableResource):
             estimator=skops.io.loads(content, trusted=json.loads(registered.tags["trusted_types"])),
             tags=tags,
         )
+
+    def damaged_champions(self) -> list[str]:
+        """Return the models whose champion's file is gone, or not the one we recorded."""
+        if not (Path(self.folder) / DATABASE).is_file():
+            return []
+        import mlflow
+
+        client = self._client()
+        damaged = []
+        for model in client.search_registered_models():
+            if CHAMPION in model.aliases:
+                registered = client.get_model_version_by_alias(model.name, CHAMPION)
+                if _registered_content(mlflow, registered) is None:
+                    damaged.append(str(model.name))
+        return sorted(damaged)
 
     def decide(self, model: str, model_version: str, *, promoted: bool, reason: str) -> None:
         """Write a gate's decision beside the version; promote it if it passed."""
@@ -297,6 +309,19 @@ class Tracking(dg.ConfigurableResource):
 def _metric_name(period: object, metric: object) -> str:
     """Return a name that MLflow takes: letters, digits and ``_-. :/`` only."""
     return re.sub(r"[^\w\-. :/]+", "to", f"{metric}/{period}")
+
+
+def _registered_content(mlflow: Any, registered: Any) -> bytes | None:
+    """Return a registered model's file, ``None`` where it is gone or has another digest."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        uri = f"models:/{registered.name}/{registered.version}"
+        content = _model_file(mlflow, uri).read_bytes()
+    except (MlflowException, OSError):
+        return None
+    recorded = registered.tags.get("sha256")
+    return content if hashlib.sha256(content).hexdigest() == recorded else None
 
 
 def _model_file(mlflow: Any, model_uri: str) -> Path:

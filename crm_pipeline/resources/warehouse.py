@@ -13,6 +13,7 @@ import duckdb
 
 from crm_pipeline.dbt_command import DBT_LOCK
 from crm_pipeline.errors import UserError
+from crm_pipeline.resources.warehouse_version import refuse_newer
 
 WRITER_POOL = "duckdb_writer"
 """Every step that opens the warehouse, dbt included, holds this pool's one slot (dagster.yaml)."""
@@ -21,8 +22,29 @@ _SESSION = "set TimeZone = 'UTC'"
 """Sessions agree on what a text time means, whatever the machine's zone is."""
 
 
+RUN_LOCK = ".run"
+"""After the warehouse's name: held for as long as a whole run is on."""
+
+RESTORING = ".restoring"
+"""Folder beside the warehouse while a restore is half done (``crm_pipeline/repair/restore.py``)."""
+
+
 class BusyError(UserError):
     """Somebody else holds the lock."""
+
+
+def unreadable(error: duckdb.Error) -> UserError:
+    """Return what to tell a user of a warehouse file that DuckDB cannot open."""
+    cause = str(error).splitlines()[0]
+    if "lock on file" in cause:
+        return UserError(
+            f"another program has the warehouse open ({cause}): close it, and let it open "
+            "published/crm.duckdb instead."
+        )
+    return UserError(
+        f"the warehouse cannot be opened ({cause}): `crm restore` a backup, or move "
+        "warehouse.duckdb away and land the files again (`crm doctor` says more)."
+    )
 
 
 @contextmanager
@@ -73,7 +95,7 @@ class Warehouse(dg.ConfigurableResource):
         Raises:
             UserError: Another run did not end within ``turn_seconds``.
         """
-        turn = Path(self.path + ".run")
+        turn = Path(self.path + RUN_LOCK)
         with ExitStack() as held:
             try:
                 held.enter_context(exclusive(turn, wait_seconds=0))
@@ -92,6 +114,8 @@ class Warehouse(dg.ConfigurableResource):
         with exclusive(Path(self.path + ".lock"), wait_seconds=self.wait_seconds):
             with exclusive(Path(self.path + DBT_LOCK), wait_seconds=self.wait_seconds):
                 pass
+            if Path(self.path).with_name(RESTORING).exists():
+                raise UserError("a restore was interrupted: complete it with `crm doctor --fix`.")
             yield
 
     def _config(self) -> dict[str, str | bool | int | float | list[str]]:
@@ -107,9 +131,13 @@ class Warehouse(dg.ConfigurableResource):
     @contextmanager
     def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         with self.slot():
-            connection = duckdb.connect(self.path, read_only=read_only, config=self._config())
+            try:
+                connection = duckdb.connect(self.path, read_only=read_only, config=self._config())
+            except duckdb.Error as error:
+                raise unreadable(error) from None
             try:
                 connection.execute(_SESSION)
+                refuse_newer(connection)
                 yield connection
             finally:
                 connection.close()
@@ -143,7 +171,11 @@ class Warehouse(dg.ConfigurableResource):
             try:
                 connection.execute(_SESSION)
                 path, new = self.path.replace("'", "''"), str(target).replace("'", "''")
-                connection.execute(f"attach '{path}' as w (read_only)")
+                try:
+                    connection.execute(f"attach '{path}' as w (read_only)")
+                except duckdb.Error as error:
+                    raise unreadable(error) from None
+                refuse_newer(connection, "w")
                 connection.execute(f"attach '{new}' as p")
                 connection.execute("use p")
                 yield connection

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from crm_pipeline.defs.publication.swap import FILE, current_version, new_version, publish
+from crm_pipeline.defs.publication.swap import (
+    FILE,
+    changing,
+    current_version,
+    new_version,
+    parquet_digests,
+    point_at,
+    publish,
+    recorded_digests,
+    republish,
+    unfinished,
+    versions,
+)
+from crm_pipeline.errors import UserError
 
 
 def write(folder: Path, number: int) -> None:
@@ -101,3 +115,98 @@ def test_killed_before_the_link_moved_the_old_one_is_still_seen(tmp_path, monkey
     assert read(tmp_path / FILE) == 1
     publish_number(tmp_path, 3)
     assert read(tmp_path / FILE) == 3
+
+
+def test_the_digests_are_those_of_the_parquet_files(tmp_path):
+    version = publish_number(tmp_path, 1)
+    digest = hashlib.sha256(b"1").hexdigest()
+    assert recorded_digests(version) == {"parquet/t.parquet": digest} == parquet_digests(version)
+    (version / "parquet" / "t.parquet").write_text("2")
+    assert recorded_digests(version) != parquet_digests(version)
+
+
+def names(published: Path) -> list[int]:
+    return [int(folder.name) for folder in versions(published)]
+
+
+def test_a_whole_publication_above_the_link_is_kept_and_the_next_one_lies_above_it(tmp_path):
+    """Somebody moved the link back by hand: what lies above was published, not left half done."""
+    for number in (1, 2, 3):
+        publish_number(tmp_path, number)
+    point_at(tmp_path, tmp_path / ".versions" / "000001")
+    assert read(tmp_path / FILE) == 1
+    assert names(tmp_path) == [1, 2, 3]
+    assert publish_number(tmp_path, 4).name == "000004"
+    assert names(tmp_path) == [2, 3, 4]
+
+
+def test_no_publication_is_lost_with_the_link(tmp_path):
+    for number in (1, 2):
+        publish_number(tmp_path, number)
+    (tmp_path / ".current").unlink()
+    assert publish_number(tmp_path, 3).name == "000003"
+    assert names(tmp_path) == [1, 2, 3]
+
+
+def test_an_older_publication_becomes_the_newest_and_none_is_lost(tmp_path):
+    for number in (1, 2, 3):
+        publish_number(tmp_path, number)
+    folder = republish(tmp_path, 2)
+    assert read(tmp_path / FILE) == 2
+    assert (tmp_path / "parquet" / "t.parquet").read_text() == "2"
+    assert folder.name == "000004"
+    assert folder == current_version(tmp_path)
+    assert names(tmp_path) == [1, 3, 4]
+    assert unfinished(tmp_path) == []
+    republish(tmp_path, 3)
+    assert read(tmp_path / FILE) == 3
+    assert names(tmp_path) == [1, 4, 5]
+    publish_number(tmp_path, 6)
+    assert read(tmp_path / FILE) == 6
+    assert names(tmp_path) == [4, 5, 6]
+
+
+def test_a_reader_of_the_newer_one_keeps_it_through_a_rollback(tmp_path):
+    for number in (1, 2):
+        publish_number(tmp_path, number)
+    with duckdb.connect(str(tmp_path / FILE), read_only=True) as reader:
+        republish(tmp_path, 1)
+        assert reader.execute("select n from t").fetchone() == (2,)
+
+
+def test_going_back_to_what_is_not_there_names_what_is(tmp_path):
+    publish_number(tmp_path, 1)
+    with pytest.raises(UserError, match="no publication 7; kept are 1"):
+        republish(tmp_path, 7)
+
+
+@pytest.mark.parametrize("step", ["copytree", "rename", "point_at", "remove"])
+def test_a_rollback_killed_at_any_step_loses_nothing(tmp_path, monkeypatch, step):
+    for number in (1, 2, 3):
+        publish_number(tmp_path, number)
+
+    def killed(*_arguments: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    place = {"copytree": "shutil.copytree", "rename": "pathlib.Path.rename"}.get(
+        step, f"crm_pipeline.defs.publication.swap.{step}"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(place, killed)
+        with pytest.raises(KeyboardInterrupt):
+            republish(tmp_path, 1)
+    assert read(tmp_path / FILE) == (1 if step == "remove" else 3)
+    numbers = [read(folder / FILE) for folder in versions(tmp_path)]
+    assert set(numbers) == {1, 2, 3}
+    publish_number(tmp_path, 5)
+    assert read(tmp_path / FILE) == 5
+    assert unfinished(tmp_path) == []
+
+
+def test_two_cannot_change_the_publications_at_once(tmp_path):
+    with changing(tmp_path):
+        with (
+            pytest.raises(UserError, match="another process holds"),
+            changing(tmp_path, wait_seconds=0),
+        ):
+            pass

@@ -17,6 +17,7 @@ import duckdb
 from crm_pipeline.defs.landing.contracts import ColumnContract, SourceContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier, literal
 from crm_pipeline.errors import UserError
+from crm_pipeline.resources.warehouse_version import upgrade
 
 _CONTROL = """
 create schema if not exists landing;
@@ -95,8 +96,9 @@ class Content:
 
 
 def ensure_control(con: duckdb.DuckDBPyConnection) -> None:
-    """Create the schemas and control tables that are missing."""
+    """Create the schemas and control tables that are missing, and upgrade an older file."""
     con.execute(_CONTROL)
+    upgrade(con)
 
 
 def create_landing_table(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
@@ -379,6 +381,16 @@ def quarantine_summary(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelatio
         "from control.quarantine group by all) "
         "join control.current_contents using (source, table_name, digest) "
         "group by all order by source, table_name, file_name, reason"
+    )
+
+
+def quarantine_lines(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+    """Return every fault by file, line, column; no values (``meta.quarantine_lines``)."""
+    return con.sql(
+        "select source, table_name, file_name, line_number, column_name, reason "
+        "from control.quarantine "
+        "join control.current_contents using (source, table_name, digest) "
+        "order by source, table_name, file_name, line_number, column_position"
     )
 
 

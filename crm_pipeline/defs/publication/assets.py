@@ -9,13 +9,17 @@ import pandas as pd
 import yaml
 
 from crm_pipeline.code_version import code_version
-from crm_pipeline.defs.landing.ledger import landed_files, quarantine_summary
+from crm_pipeline.defs.landing.ledger import (
+    landed_files,
+    quarantine_lines,
+    quarantine_summary,
+)
 from crm_pipeline.defs.modelling.store import champion_versions
 from crm_pipeline.defs.publication import writing
 from crm_pipeline.defs.publication.catalogue import published_tables
 from crm_pipeline.defs.publication.meta_tables import META_TABLES
 from crm_pipeline.defs.publication.provenance import last_check_results
-from crm_pipeline.defs.publication.swap import FILE, new_version, publish
+from crm_pipeline.defs.publication.swap import FILE, changing, new_version, publish
 from crm_pipeline.errors import UserError
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.home import Home, plain_failures
@@ -63,13 +67,15 @@ def write_publication(
     evaluations = con.execute("select * from w.control.model_evaluations order by all").df()
     con.execute("use w")
     landed, quarantined = landed_files(con).df(), quarantine_summary(con).df()
-    as_of = con.execute("select as_of from control.run_settings").fetchone()
+    lines = quarantine_lines(con).df()
+    made_for = con.execute("select as_of, horizon_days from control.run_settings").fetchone()
     champions, digest = champion_versions(con), writing.input_digest(con)
     con.execute("use p")
-    assert as_of is not None
+    assert made_for is not None
     build = {
-        "as_of": as_of[0],
+        "as_of": made_for[0],
         "built_at": built_at,
+        "horizon_days": made_for[1],
         "code_version": code_version(),
         "sources": ",".join(settings.sources),
         "champions": champions,
@@ -78,6 +84,7 @@ def write_publication(
     _meta(con, "build", pd.DataFrame([build]))
     _meta(con, "landed_files", landed)
     _meta(con, "quarantine", quarantined)
+    _meta(con, "quarantine_lines", lines)
     _meta(con, "quality", checks)
     _meta(con, "model_evaluations", evaluations)
     _meta(con, "sample_queries", sample_queries())
@@ -148,16 +155,17 @@ def crm_duckdb(
         built_at = datetime.now(UTC).replace(tzinfo=None)
         keys = sorted(context.job_def.asset_layer.asset_graph.asset_check_keys)
         checks = check_results(context.instance, keys, built_at)
-        folder = new_version(settings.published)
-        with warehouse.publishing(folder / FILE) as db:
-            counts = write_publication(db, folder, settings, checks, built_at)
-            wrong = differences(db, folder / "parquet")
-        if wrong:
-            raise UserError(
-                f"the new publication differs from the warehouse in {', '.join(wrong)}; "
-                "the last one stays. Check the disk, then run again."
-            )
-        publish(settings.published, folder)
+        with changing(settings.published):
+            folder = new_version(settings.published)
+            with warehouse.publishing(folder / FILE) as db:
+                counts = write_publication(db, folder, settings, checks, built_at)
+                wrong = differences(db, folder / "parquet")
+            if wrong:
+                raise UserError(
+                    f"the new publication differs from the warehouse in {', '.join(wrong)}; "
+                    "the last one stays. Check the disk, then run again."
+                )
+            publish(settings.published, folder)
     return dg.MaterializeResult(
         metadata={"tables": len(counts), "rows": sum(counts.values()), "version": folder.name},
         check_results=[

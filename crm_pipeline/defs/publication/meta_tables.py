@@ -35,6 +35,7 @@ META_TABLES = {
         {
             "as_of": ("date", "Business day up to and including which facts count."),
             "built_at": ("timestamp", "When the publication was written, UTC."),
+            "horizon_days": ("integer", "Days without an order after which a customer churned."),
             "code_version": ("varchar", "Package version and digest of code and SQL."),
             "sources": ("varchar", "Enabled sources, comma-separated."),
             "champions": ("varchar", "Model and version of every champion, as JSON."),
@@ -74,6 +75,18 @@ META_TABLES = {
             "file_name": _FILE,
             "reason": ("varchar", "Why the records do not fit."),
             "row_count": ("bigint", "Records with this reason."),
+        },
+    ),
+    "quarantine_lines": MetaTable(
+        "Every fault of every line that was set aside, so that it can be found in its file; values "
+        "stay behind. Grain: source, table, file, line, column.",
+        {
+            "source": _SOURCE,
+            "table_name": _TABLE,
+            "file_name": _FILE,
+            "line_number": ("bigint", "Line of the file, 1 is its first; of Parquet the row."),
+            "column_name": ("varchar", "Column that does not fit; null where the line does not."),
+            "reason": ("varchar", "Why it does not fit."),
         },
     ),
     "quality": MetaTable(
