@@ -13,11 +13,12 @@ from pathlib import Path
 
 import duckdb
 
-from crm_pipeline.defs.landing import ledger
+from crm_pipeline.defs.landing import ledger, schema_history
 from crm_pipeline.defs.landing.archive import Archive
 from crm_pipeline.defs.landing.content import NeedsSplittingError
 from crm_pipeline.defs.landing.contracts import TableContract
-from crm_pipeline.defs.landing.prepare import RefusedFileError, must_split, prepare, split
+from crm_pipeline.defs.landing.drift import RefusedFileError
+from crm_pipeline.defs.landing.prepare import Prepared, must_split, prepare, split
 from crm_pipeline.defs.landing.store import store_content, transaction
 from crm_pipeline.defs.landing.stream import digest_of_bytes
 
@@ -89,20 +90,28 @@ def _rebuild(
     clock: Callable[[], datetime],
 ) -> None:
     held = ledger.current_entries(con, table)
+    before = ledger.contents(con, table)
     ledger.forget_table(con, table)
     ledger.create_landing_table(con, table)
+    schema_history.record_version(con, table, clock())
     done: set[str] = set()
     for old, path in paths.items():
+        file_name = max(entry.file_name for entry in held if entry.digest == old)
         with scratch() as folder:
-            prepared = prepare(table, path, folder)
-            if old in to_split or must_split(prepared):
-                prepared = split(prepared)
+            prepared = _prepared(table, path, folder, file_name, old in to_split)
             if prepared.digest not in done:
                 try:
                     store_content(con, prepared)
                 except NeedsSplittingError as fault:
                     raise _SplitContentError(old) from fault
+                except RefusedFileError as fault:
+                    raise RefusedFileError(f"{file_name}: {fault}") from fault
                 done.add(prepared.digest)
+                schema_history.record_drift_again(
+                    con, table, prepared.drift, digest=prepared.digest,
+                    file_name=file_name,
+                    before=before[old].contract_digest if old in before else None, now=clock(),
+                )  # fmt: skip
         if prepared.digest == old:
             continue
         # Another encoding gives another text: the names that held the old one hold it now.
@@ -114,3 +123,13 @@ def _rebuild(
                     con, table, file_name=entry.file_name, digest=prepared.digest,
                     raw_digest=entry.raw_digest, raw_size=entry.raw_size, landed_at=clock(),
                 )  # fmt: skip
+
+
+def _prepared(
+    table: TableContract, path: Path, folder: Path, file_name: str, is_split: bool
+) -> Prepared:
+    try:
+        prepared = prepare(table, path, folder)
+        return split(prepared) if is_split or must_split(prepared) else prepared
+    except RefusedFileError as fault:
+        raise RefusedFileError(f"{file_name}: {fault}") from fault

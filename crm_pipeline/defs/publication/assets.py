@@ -10,6 +10,7 @@ import yaml
 
 from crm_pipeline.code_version import code_version
 from crm_pipeline.defs.landing.ledger import landed_files, quarantine_summary
+from crm_pipeline.defs.landing.schema_history import contract_versions, schema_drift
 from crm_pipeline.defs.modelling.store import champion_versions
 from crm_pipeline.defs.publication import writing
 from crm_pipeline.defs.publication.catalogue import published_tables
@@ -63,6 +64,7 @@ def write_publication(
     evaluations = con.execute("select * from w.control.model_evaluations order by all").df()
     con.execute("use w")
     landed, quarantined = landed_files(con).df(), quarantine_summary(con).df()
+    drift, versions = schema_drift(con).df(), contract_versions(con).df()
     as_of = con.execute("select as_of from control.run_settings").fetchone()
     champions, digest = champion_versions(con), writing.input_digest(con)
     con.execute("use p")
@@ -78,6 +80,8 @@ def write_publication(
     _meta(con, "build", pd.DataFrame([build]))
     _meta(con, "landed_files", landed)
     _meta(con, "quarantine", quarantined)
+    _meta(con, "schema_drift", drift)
+    _meta(con, "contract_versions", versions)
     _meta(con, "quality", checks)
     _meta(con, "model_evaluations", evaluations)
     _meta(con, "sample_queries", sample_queries())
