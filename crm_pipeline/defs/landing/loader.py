@@ -30,6 +30,7 @@ from crm_pipeline.defs.landing.rebuild import land_again
 from crm_pipeline.defs.landing.report import FileOutcome, LandingReport
 from crm_pipeline.defs.landing.store import store_content, transaction
 from crm_pipeline.defs.landing.stream import digest_of_bytes
+from crm_pipeline.disk import is_full, plain_if_full
 from crm_pipeline.errors import UserError
 
 _SCRATCH = "landing-"
@@ -57,10 +58,10 @@ def land(
         clock: Gives ``landed_at``, as naive UTC.
 
     Raises:
-        UserError: The home cannot be written.
+        UserError: The home cannot be written, or the disk is full.
     """
     run = _Run(con, home, contracts, time_zone, clock)
-    with _session(con):
+    with plain_if_full(home), _session(con):
         run.prepare_home(enabled)
         run.prepare_tables()
         run.land_inbox([name for name in enabled if only is None or name in only], enabled)
@@ -123,6 +124,8 @@ class _Run:
             for orphan in self.scratch.glob(f"{_SCRATCH}*"):
                 shutil.rmtree(orphan)
         except OSError as fault:
+            if is_full(fault):
+                raise
             raise UserError(
                 f"cannot write below {self.home} ({fault.strerror}): set CRM_HOME to a folder "
                 "that you may write."

@@ -30,6 +30,7 @@ from crm_pipeline.defs.landing.grammar import Grammar
 from crm_pipeline.defs.landing.records import Split, read_header, split_records
 from crm_pipeline.defs.landing.sqltext import identifier, literal, path_literal
 from crm_pipeline.defs.landing.stream import Normalised, UnreadableFileError, copy_raw, normalise
+from crm_pipeline.disk import is_full
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def prepare(
     except UnreadableFileError as fault:
         raise RefusedFileError(str(fault)) from fault
     except OSError as fault:
+        if is_full(fault):
+            raise
         raise RefusedFileError(
             f"it cannot be read ({fault.strerror}); check its permissions and the disk"
         ) from fault
