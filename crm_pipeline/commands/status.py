@@ -96,6 +96,12 @@ def collect(settings: Settings) -> dict[str, Any]:
                 "select source, table_name, sum(row_count) as records from meta.quarantine "
                 "group by all order by all"
             ),
+            "schema_drift": rows(
+                "select source, table_name, count(distinct digest) as files, string_agg("
+                "distinct replace(kind, '_column', '') || ' ' || column_name, ', ' "
+                "order by replace(kind, '_column', '') || ' ' || column_name) as columns "
+                "from meta.schema_drift where is_standing group by all order by all"
+            ),
             "tables": rows("from meta.freshness order by all"),
             "runs": last_runs(settings),
         }
@@ -126,5 +132,10 @@ def status(options: argparse.Namespace) -> int:
         print(f"  {row['severity']}: {row['table_name']}: {row['check_name']}")
     for row in state["quarantine"]:
         print(f"  quarantine: {row['source']}.{row['table_name']}: {row['records']} records")
+    for row in state["schema_drift"]:
+        print(
+            f"  schema drift: {row['source']}.{row['table_name']}: {row['columns']} "
+            f"({row['files']} files; meta.schema_drift says more)"
+        )
     print(f"  tables: {len(state['tables'])}, rows: {sum(r['row_count'] for r in state['tables'])}")
     return 0 if state["healthy"] else 1

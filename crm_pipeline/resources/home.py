@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from crm_pipeline.disk import plain_if_full
 from crm_pipeline.errors import UserError
 from crm_pipeline.settings import Settings, load_settings, prepare_home
 
@@ -23,8 +24,9 @@ class Home(dg.ConfigurableResource):
 
 @contextmanager
 def plain_failures() -> Iterator[None]:
-    """Turn a user's mistake into a failure that shows the message, without a retry."""
+    """Turn a user's mistake, or a full disk, into a failure that says so, without a retry."""
     try:
-        yield
+        with plain_if_full(load_settings().home):
+            yield
     except UserError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None

@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from crm_pipeline.dbt_command import PROJECT, TOUCHED
 from crm_pipeline.defs.landing.changes import begin_build, end_build, readers
 from crm_pipeline.defs.landing.ledger import event_span
 from crm_pipeline.defs.landing.loader import land
 from crm_pipeline.defs.landing.settings_table import write_run_settings
 from crm_pipeline.defs.landing.sources import sources_from_manifest
-from crm_pipeline.dbt_command import PROJECT, TOUCHED
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.warehouse import Warehouse
 from crm_pipeline.settings import load_settings

@@ -29,7 +29,7 @@ STOPS = {
     "before the archive": "archive.Archive.keep",
     "after the archive": "store.insert_content",
     "before the ledger": "ledger.append",
-    "before old contents go": "ledger.forget_superseded",
+    "before the schema history": "schema_history.record_drift",
 }
 
 
@@ -75,7 +75,7 @@ def test_killed_at_a_step(tmp_path, where):
     owner, _, name = f"{module}.{rest}".rpartition(".")
     stop = f"""
 import os, signal
-from crm_pipeline.defs.landing import archive, ledger, store
+from crm_pipeline.defs.landing import archive, ledger, schema_history, store
 calls = []
 plain = {owner}.{name}
 def killed(*arguments, **named):

@@ -20,9 +20,9 @@ import pytest
 from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.content import NeedsSplittingError, insert_content
 from crm_pipeline.defs.landing.contracts import TableContract
+from crm_pipeline.defs.landing.drift import RENAMED, RefusedFileError
 from crm_pipeline.defs.landing.prepare import (
     Prepared,
-    RefusedFileError,
     must_split,
     prepare,
     split,
@@ -90,9 +90,10 @@ def land_content(con: duckdb.DuckDBPyConnection, prepared: Prepared, *, always_c
     ledger.forget_table(con, contract)
     ledger.create_landing_table(con, contract)
     is_cut = always_cut or must_split(prepared)
+    content = split(prepared) if is_cut else prepared
     con.begin()
     try:
-        counts = insert_content(con, split(prepared) if is_cut else prepared)
+        counts = insert_content(con, content)
     except NeedsSplittingError:
         con.rollback()
         con.begin()
@@ -120,7 +121,13 @@ def check_file(con: duckdb.DuckDBPyConnection, contract: TableContract, data: by
             if not contract.header:
                 raise
             return False
-        result, is_cut = land_content(con, prepared, always_cut=False)
+        try:
+            result, is_cut = land_content(con, prepared, always_cut=False)
+        except RefusedFileError as fault:
+            # JSON objects with a key that looks like a declared one, which none has.
+            if contract.format != "jsonl" or RENAMED not in {one.kind for one in fault.drift}:
+                raise
+            return False
         rows, faults, counts = result
         assert counts.read == counts.accepted + counts.quarantined, data
         good = {row[-1] for row in rows}

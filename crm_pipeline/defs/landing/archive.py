@@ -6,11 +6,16 @@ normalised text; the bytes are those of the first file that brought it, gzip-com
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
 import shutil
+import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 from crm_pipeline.defs.landing.contracts import TableContract
+from crm_pipeline.defs.landing.stream import digest_of_bytes
 
 
 class Archive:
@@ -36,18 +41,30 @@ class Archive:
         target.parent.mkdir(parents=True, exist_ok=True)
         with copy.open("rb+") as file:
             os.fsync(file.fileno())
-        copy.replace(target)
+        os.replace(copy, target)
         _sync_folder(target.parent)
 
     def remove(self, table: TableContract, digest: str) -> None:
         """Remove a content that did not land after all."""
         self.path(table, digest).unlink(missing_ok=True)
 
-    def link(self, table: TableContract, old: str, new: str) -> None:
-        """Keep the content ``old`` under the digest ``new`` as well."""
-        source, target = self.path(table, old), self.path(table, new)
-        if source.is_file() and not target.exists():
-            shutil.copyfile(source, target)
+    def is_intact(self, table: TableContract, digest: str, raw_digests: Collection[str]) -> bool:
+        """Whether a kept content is, byte for byte, one of the files that brought it.
+
+        Args:
+            table: Its table.
+            digest: The content.
+            raw_digests: SHA-256 of the bytes of those files, as the ledger has them.
+        """
+        path = self.path(table, digest)
+        if digest_of_bytes(path) in raw_digests:
+            return True
+        try:
+            with gzip.open(path, "rb") as file:
+                plain = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+        except (OSError, EOFError, zlib.error):
+            return False
+        return plain.hexdigest() in raw_digests
 
     def remove_table(self, table: TableContract) -> None:
         """Remove what is kept of a table, because it turned out to hold direct identifiers."""

@@ -19,6 +19,7 @@ from crm_pipeline.settings import Settings, parse_date
 
 OWNERS = ["team:data-platform"]
 CHECK = "every_record_accounted_for"
+DRIFT_CHECK = "schema_as_declared"
 _MANIFEST = ensure_manifest()
 CONTRACTS = sources_from_manifest(_MANIFEST)
 RUN_SETTINGS = dg.AssetKey(["control", "run_settings"])
@@ -67,6 +68,13 @@ def _check_specs() -> list[dg.AssetCheckSpec]:
             asset=_key(table),
             blocking=True,
             description="Every file landed; records read = accepted + quarantined = stored.",
+        )
+        for table in _TABLES
+    ] + [
+        dg.AssetCheckSpec(
+            DRIFT_CHECK,
+            asset=_key(table),
+            description="The files have the columns that the source declares, and no others.",
         )
         for table in _TABLES
     ]
@@ -139,6 +147,14 @@ def land_files(
                 "rows_quarantined": outcome.rows_quarantined,
                 "files_refused": outcome.files_refused,
             },
+        )
+        yield dg.AssetCheckResult(
+            check_name=DRIFT_CHECK,
+            asset_key=key,
+            passed=not outcome.drift,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(outcome.drift) or "Every file has the declared columns.",
+            metadata={"columns": len(outcome.drift)},
         )
 
 

@@ -13,7 +13,15 @@ import duckdb
 
 from crm_pipeline.defs.landing import casts
 from crm_pipeline.defs.landing.contracts import ColumnContract, TableContract
-from crm_pipeline.defs.landing.prepare import Prepared, RefusedFileError
+from crm_pipeline.defs.landing.drift import (
+    RETYPED,
+    Drift,
+    RefusedFileError,
+    refuse_drift,
+    type_text,
+)
+from crm_pipeline.defs.landing.evidence import FEWEST, MOST, commonest_shape
+from crm_pipeline.defs.landing.prepare import Prepared, json_pointer
 from crm_pipeline.defs.landing.records import MAX_RECORD_BYTES, RAW_CHARACTERS, Split
 from crm_pipeline.defs.landing.sqltext import identifier, literal, literals, path_literal
 
@@ -42,7 +50,7 @@ def insert_content(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> Counts
 
     Raises:
         NeedsSplittingError: The file is not one record a line; roll back, ``split``, try again.
-        RefusedFileError: The rows do not add up.
+        RefusedFileError: A column's values are of another type, or the rows do not add up.
     """
     contract = prepared.contract
     try:
@@ -65,6 +73,8 @@ def insert_content(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> Counts
             f"{total} rows were counted but {accepted} landed and {quarantined} did not; report "
             "this as a defect of the pipeline"
         ) from fault
+    if quarantined >= MOST * FEWEST:
+        refuse_drift(contract, prepared.digest, _retyped(con, prepared))
     blanks = prepared.blank_lines
     if prepared.split is not None:
         blanks += prepared.split.blank_count
@@ -73,6 +83,36 @@ def insert_content(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> Counts
         if prepared.split.fault_count:
             con.execute(_line_faults_sql(contract, prepared.digest, prepared.split))
     return Counts(read=total, accepted=accepted, quarantined=quarantined, blank_lines=blanks)
+
+
+def _retyped(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> tuple[Drift, ...]:
+    """Return the columns of which (nearly) no value fits the declared type."""
+    contract = prepared.contract
+    faults = con.execute(
+        "select column_position - 1, count(*) from control.quarantine where source = ? "
+        "and table_name = ? and digest = ? and reason = 'bad_type' group by all order by all",
+        [contract.source, contract.name, prepared.digest],
+    ).fetchall()
+    suspects = {index: count for index, count in faults if count >= MOST * FEWEST}
+    if not suspects:
+        return ()
+    counts = ", ".join(f"count(v{index})" for index in suspects)
+    present = con.execute(f"select {counts} from ({_typed_sql(prepared)})").fetchone()
+    assert present is not None
+    found = []
+    for (index, bad), values in zip(suspects.items(), present, strict=True):
+        if values < FEWEST or bad < MOST * values:
+            continue
+        column = contract.columns[index]
+        shown = f"{bad:,} of {values:,} values of another type"
+        if not column.pii:
+            sample = con.execute(
+                f"select cast(v{index} as varchar) from ({_typed_sql(prepared)}) "
+                f"where v{index} is not null and t{index} is null order by _line limit 1000"
+            ).fetchall()
+            shown += f", shaped like {commonest_shape([text for (text,) in sample])}"
+        found.append(Drift(RETYPED, column.header, type_text(contract, column), shown))
+    return tuple(found)
 
 
 def _record_count(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> int:
@@ -153,8 +193,8 @@ def _raw_text(prepared: Prepared, index: int) -> str:
     """Return SQL for the text of the declared column ``index``."""
     contract = prepared.contract
     if contract.format == "jsonl":
-        pointer = "/" + contract.columns[index].header.replace("~", "~0").replace("/", "~1")
-        value = f"case when _is_object then json_extract_string(c0, {literal(pointer)}) end"
+        pointer = literal(json_pointer(contract.columns[index].header))
+        value = f"case when _is_object then json_extract_string(c0, {pointer}) end"
         return f"{_without_tokens(contract, value)} as v{index}"
     position = prepared.positions[index]
     return f"{'cast(null as varchar)' if position is None else f'c{position}'} as v{index}"

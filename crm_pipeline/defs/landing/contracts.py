@@ -83,6 +83,7 @@ class TableContract:
     max_quarantine_rate: float | None
     control_total: str | None
     columns: tuple[ColumnContract, ...]
+    ignored_columns: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -123,12 +124,24 @@ class TableContract:
             [c.name, c.data_type, c.header, c.required, c.pii, c.minimum, c.maximum]
             for c in self.columns
         ]
-        parts = [
-            PARSER_VERSION, self.time_zone, self.format, self.delimiter, self.quote, self.encoding,
-            self.fallback_encoding, self.header, self.null_tokens, self.date_formats,
-            self.timestamp_formats, columns,
-        ]  # fmt: skip
+        parts = [PARSER_VERSION, *self.reading.values(), columns]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    @property
+    def reading(self) -> dict[str, object]:
+        """How the files are read: what of the digest does not belong to a column."""
+        return {
+            "time_zone": self.time_zone,
+            "format": self.format,
+            "delimiter": self.delimiter,
+            "quote": self.quote,
+            "encoding": self.encoding,
+            "fallback_encoding": self.fallback_encoding,
+            "header": self.header,
+            "null_tokens": self.null_tokens,
+            "date_formats": self.date_formats,
+            "timestamp_formats": self.timestamp_formats,
+        }
 
 
 @dataclass(frozen=True)

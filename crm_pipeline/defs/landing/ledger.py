@@ -14,6 +14,7 @@ from datetime import date, datetime
 
 import duckdb
 
+from crm_pipeline.defs.landing import schema_history
 from crm_pipeline.defs.landing.contracts import ColumnContract, SourceContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier, literal
 from crm_pipeline.errors import UserError
@@ -98,6 +99,7 @@ class Content:
 def ensure_control(con: duckdb.DuckDBPyConnection) -> None:
     """Create the schemas and control tables that are missing, and upgrade an older file."""
     con.execute(_CONTROL)
+    con.execute(schema_history.TABLES)
     upgrade(con)
 
 
@@ -362,8 +364,9 @@ def landed_files(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
     """Return ``meta.landed_files``: each content that counts, once, under its greatest name."""
     return con.sql(
         "select source, table_name, file_name, digest, rows_read, rows_accepted, "
-        "rows_quarantined, landed_at from control.current_contents "
+        "rows_quarantined, landed_at, version as contract_version from control.current_contents "
         "join control.contents using (source, table_name, digest) "
+        "left join control.contract_versions using (source, table_name, contract_digest) "
         "order by source, table_name, file_name"
     )
 

@@ -18,23 +18,19 @@ from pathlib import Path
 
 import duckdb
 
-from crm_pipeline.defs.landing import ledger
+from crm_pipeline.defs.landing import ledger, schema_history
+from crm_pipeline.defs.landing.accounts import table_outcome
 from crm_pipeline.defs.landing.archive import Archive
 from crm_pipeline.defs.landing.content import Counts, NeedsSplittingError
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
+from crm_pipeline.defs.landing.drift import RefusedFileError
 from crm_pipeline.defs.landing.inbox import InboxFile, scan_inbox
-from crm_pipeline.defs.landing.prepare import (
-    Prepared,
-    RefusedFileError,
-    must_split,
-    prepare,
-    split,
-)
+from crm_pipeline.defs.landing.prepare import Prepared, must_split, prepare, split
 from crm_pipeline.defs.landing.rebuild import land_again
-from crm_pipeline.defs.landing.report import FileOutcome, LandingReport, TableOutcome
-from crm_pipeline.defs.landing.sqltext import identifier
+from crm_pipeline.defs.landing.report import FileOutcome, LandingReport
 from crm_pipeline.defs.landing.store import store_content, transaction
 from crm_pipeline.defs.landing.stream import digest_of_bytes
+from crm_pipeline.disk import is_full, plain_if_full
 from crm_pipeline.errors import UserError
 
 _SCRATCH = "landing-"
@@ -62,10 +58,10 @@ def land(
         clock: Gives ``landed_at``, as naive UTC.
 
     Raises:
-        UserError: The home cannot be written.
+        UserError: The home cannot be written, or the disk is full.
     """
     run = _Run(con, home, contracts, time_zone, clock)
-    with _session(con):
+    with plain_if_full(home), _session(con):
         run.prepare_home(enabled)
         run.prepare_tables()
         run.land_inbox([name for name in enabled if only is None or name in only], enabled)
@@ -117,6 +113,7 @@ class _Run:
         self.files: list[FileOutcome] = []
         self.problems: list[str] = []
         self.blocked: dict[tuple[str, str], str] = {}
+        self.refused: set[str] = set()
         self.ledgers: dict[str, list[ledger.Entry]] = {}
 
     def prepare_home(self, enabled: Sequence[str]) -> None:
@@ -127,6 +124,8 @@ class _Run:
             for orphan in self.scratch.glob(f"{_SCRATCH}*"):
                 shutil.rmtree(orphan)
         except OSError as fault:
+            if is_full(fault):
+                raise
             raise UserError(
                 f"cannot write below {self.home} ({fault.strerror}): set CRM_HOME to a folder "
                 "that you may write."
@@ -146,6 +145,7 @@ class _Run:
             if built_for is None:
                 with transaction(self.con):
                     ledger.create_landing_table(self.con, table)
+                    schema_history.record_version(self.con, table, self.clock())
             elif built_for != table.digest:
                 try:
                     land_again(
@@ -158,6 +158,8 @@ class _Run:
                         "as it was"
                     )
                     continue
+            else:
+                schema_history.record_version(self.con, table, self.clock())
             if not table.is_archived:
                 # A column may have turned out to be a direct identifier since.
                 self.archive.remove_table(table)
@@ -181,7 +183,10 @@ class _Run:
                 try:
                     self._land_file(file)
                 except RefusedFileError as fault:
-                    self._note(file, "refused", message=str(fault))
+                    self._note_refused(file, fault)
+        of_names = [table for table in self.tables.values() if table.source in names]
+        with transaction(self.con):
+            schema_history.resolve_gone(self.con, of_names, self.refused, self.clock())
 
     def _land_file(self, file: InboxFile) -> None:
         table = self.tables[file.source, file.table]
@@ -299,6 +304,10 @@ class _Run:
         with transaction(self.con):
             counts = store_content(self.con, prepared)
             number = self._append(file, table, prepared.digest, prepared.raw_digest)
+            schema_history.record_drift(
+                self.con, table, prepared.drift, digest=prepared.digest,
+                file_name=file.path.name, now=self.clock(),
+            )  # fmt: skip
         return number, counts
 
     def _append(self, file: InboxFile, table: TableContract, digest: str, raw_digest: str) -> int:
@@ -307,6 +316,16 @@ class _Run:
             self.con, table, file_name=file.path.name, digest=digest, raw_digest=raw_digest,
             raw_size=file.size, landed_at=self.clock(),
         )  # fmt: skip
+
+    def _note_refused(self, file: InboxFile, fault: RefusedFileError) -> None:
+        self._note(file, "refused", digest=fault.digest, message=str(fault))
+        if fault.digest is not None and fault.drift:
+            self.refused.add(fault.digest)
+            with transaction(self.con):
+                schema_history.record_drift(
+                    self.con, self.tables[file.source, file.table], fault.drift,
+                    digest=fault.digest, file_name=file.path.name, now=self.clock(),
+                )  # fmt: skip
 
     def _note_retracted(self, file: InboxFile, entry: ledger.Entry) -> None:
         message = "it was retracted; deliver it again (or touch it) to land it again"
@@ -330,46 +349,11 @@ class _Run:
         for file in self.files:
             outcomes[file.source, file.table].append(file)
         tables = {
-            table.identifier: self._table_outcome(table, outcomes[key])
+            table.identifier: table_outcome(self.con, table, outcomes[key], self.blocked.get(key))
             for key, table in self.tables.items()
         }
         problems = [f"{message}." for message in self.blocked.values()]
         return LandingReport(tuple(self.files), tables, (*problems, *self.problems))
-
-    def _table_outcome(self, table: TableContract, files: list[FileOutcome]) -> TableOutcome:
-        contents = ledger.contents(self.con, table).values()
-        current = {entry.digest for entry in ledger.current_entries(self.con, table)}
-        read, accepted, quarantined = (
-            sum(getattr(content, name) for content in contents if content.digest in current)
-            for name in ("rows_read", "rows_accepted", "rows_quarantined")
-        )
-        stored = self.con.execute(
-            f"select count(*) from landing.{identifier(table.identifier)}"
-        ).fetchone()
-        rows = int(stored[0]) if stored else 0
-        # what no longer counts stays until a build has taken it out of the marts
-        expected = sum(content.rows_accepted for content in contents)
-        faults = [str(file) for file in files if file.outcome == "refused"]
-        if blocked := self.blocked.get((table.source, table.name)):
-            faults.append(blocked)
-        if rows != expected:
-            faults.append(
-                f"{table.label} stores {rows:,} rows where {expected:,} were accepted; restore a "
-                "backup, or delete the warehouse and land the files again"
-            )
-        account = f"{read:,} rows read = {accepted:,} accepted + {quarantined:,} quarantined"
-        return TableOutcome(
-            source=table.source,
-            table=table.name,
-            is_ok=not faults,
-            message="; ".join(faults) or account,
-            rows_current=accepted,
-            rows_read=read,
-            rows_accepted=accepted,
-            rows_quarantined=quarantined,
-            files_landed=sum(file.outcome in ("landed", "copy") for file in files),
-            files_refused=sum(file.outcome == "refused" for file in files),
-        )
 
 
 def _is_retracted(newest: ledger.Entry, file: InboxFile) -> bool:

@@ -7,22 +7,30 @@ header, whether DuckDB can read it as it is. Writing rows belongs in ``content.p
 from __future__ import annotations
 
 import csv
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
 from crm_pipeline.defs.landing.contracts import TableContract
+from crm_pipeline.defs.landing.drift import (
+    RETYPED,
+    SEEN_FIELDS,
+    Drift,
+    Match,
+    RefusedFileError,
+    judge,
+    match_columns,
+    notes_of,
+    refuse_drift,
+    type_text,
+)
+from crm_pipeline.defs.landing.evidence import FEWEST, can_hold, sql_sample, text_sample
 from crm_pipeline.defs.landing.grammar import Grammar
 from crm_pipeline.defs.landing.records import Split, read_header, split_records
-from crm_pipeline.defs.landing.sqltext import path_literal
+from crm_pipeline.defs.landing.sqltext import identifier, literal, path_literal
 from crm_pipeline.defs.landing.stream import Normalised, UnreadableFileError, copy_raw, normalise
-
-
-class RefusedFileError(Exception):
-    """Nothing of the file can land; the message says why and what to do, without values."""
+from crm_pipeline.disk import is_full
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,7 @@ class Prepared:
         positions: Where each declared column is found; ``None`` where the file has no such column.
         native_types: For Parquet, the type of each field.
         notes: What the user should know although the file lands.
+        drift: How its columns differ from the declared ones, although it lands.
         split: The records, where the file had to be cut.
     """
 
@@ -60,6 +69,7 @@ class Prepared:
     native_types: tuple[str, ...] = ()
     field_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    drift: tuple[Drift, ...] = ()
     split: Split | None = None
 
 
@@ -75,7 +85,7 @@ def prepare(
         archive: Where to keep the file's bytes, or ``None``.
 
     Raises:
-        RefusedFileError: The file cannot be read, or lacks a required column.
+        RefusedFileError: The file cannot be read, or its columns are not the declared ones.
     """
     try:
         if contract.format == "parquet":
@@ -92,6 +102,8 @@ def prepare(
     except UnreadableFileError as fault:
         raise RefusedFileError(str(fault)) from fault
     except OSError as fault:
+        if is_full(fault):
+            raise
         raise RefusedFileError(
             f"it cannot be read ({fault.strerror}); check its permissions and the disk"
         ) from fault
@@ -138,7 +150,8 @@ def split(prepared: Prepared) -> Prepared:
             f"{text.line_count} lines were counted but {result.line_count} were cut into records; "
             "report this as a defect of the pipeline"
         )
-    return replace(prepared, split=result)
+    prepared = replace(prepared, split=result)
+    return _with_keys(prepared, result) if contract.format == "jsonl" else prepared
 
 
 def must_split(prepared: Prepared) -> bool:
@@ -168,68 +181,66 @@ def _with_header(prepared: Prepared, text: Normalised) -> Prepared:
             f"its header is not {text.encoding} text; expected the columns {expected}. Set "
             f"`encoding` in {contract.declared_in}"
         ) from fault
-    positions, notes = match_columns(contract, names)
+    match = match_columns(contract, names)
+    evidence = text_sample(contract, text.parts, lines + blanks, len(names))
+    drift = judge(contract, names, match, evidence)
+    refuse_drift(contract, prepared.digest, drift)
     return replace(
         prepared,
         header_lines=lines + blanks,
         blank_lines=blanks,
         field_count=len(names),
-        positions=positions,
+        positions=match.positions,
         field_names=tuple(names),
-        notes=notes,
+        notes=notes_of(drift, match),
+        drift=drift,
     )
 
 
-def match_columns(
-    contract: TableContract, names: Sequence[str]
-) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
-    """Return where each declared column stands among a file's ``names``, and what to report.
+def _with_keys(prepared: Prepared, split: Split) -> Prepared:
+    """Hold the keys of a file's JSON objects against the declared columns.
 
-    A column is found by its header's exact text, else without regard to case. Of several columns
-    of one name ``header: "name#2"`` takes the second.
-
-    Raises:
-        RefusedFileError: A required column is missing, or all are.
+    A writer may leave nulls out, so a few objects without an optional key say nothing.
     """
-    places: dict[str, int] = {}
-    seen: Counter[str] = Counter()
-    for position, name in enumerate(names):
-        seen[name] += 1
-        places.setdefault(f"{name}#{seen[name]}", position)
-    for position, name in enumerate(names):
-        places.setdefault(name, position)
-    folded: dict[str, int] = {}
-    for name, position in places.items():
-        folded.setdefault(name.casefold(), position)
-    positions = tuple(
-        places.get(column.header, folded.get(column.header.casefold()))
-        for column in contract.columns
+    contract = prepared.contract
+    scan = (
+        f"read_csv({path_literal(split.records)}, auto_detect = false, header = false, "
+        "delim = ',', quote = '\"', escape = '\"', strict_mode = true, compression = 'none', "
+        f"columns = {{'_number': 'VARCHAR', 'c0': 'VARCHAR'}}, "
+        f"max_line_size = {split.longest_record + 64})"
     )
-    missing = [
-        column
-        for column, position in zip(contract.columns, positions, strict=True)
-        if position is None
-    ]
-    if any(column.required for column in missing) or len(missing) == len(contract.columns):
-        raise RefusedFileError(
-            f"its header lacks {_listed(column.header for column in missing)}. Expected "
-            f"{_listed(column.header for column in contract.columns)}; found {_listed(names)}. "
-            f"Mend the header, or `header` and `delimiter` in {contract.declared_in}"
-        )
-    notes = []
-    if missing:
-        notes.append(f"missing columns read as null: {_listed(c.header for c in missing)}")
-    if twice := [name for name in seen if seen[name] > 1]:
-        notes.append(f"header names several columns alike: {_listed(twice)}")
-    taken = {position for position in positions if position is not None}
-    unread = [name for position, name in enumerate(names) if position not in taken]
-    if unread:
-        notes.append(f"columns not declared and not read: {_listed(unread)}")
-    return positions, tuple(notes)
+    objects = (
+        f"(select c0 from (select c0, json_valid(c0) as _ok from {scan}) "
+        "where case when _ok then json_type(c0) = 'OBJECT' else false end)"
+    )
+    with duckdb.connect() as con:
+        counted = con.execute(f"select count(*) from {objects}").fetchone()
+        keys = con.execute(
+            f"select key from (select distinct unnest(json_keys(c0)) as key from {objects}) "
+            f"order by list_contains(?, key) desc, key limit {SEEN_FIELDS}",
+            [[column.header for column in contract.columns]],
+        ).fetchall()
+    count = counted[0] if counted else 0
+    if not count:
+        return prepared
+    names = [str(key) for (key,) in keys]
+    match = match_columns(contract, names, folds_case=False)
+    fields = [f"json_extract_string(c0, {literal(json_pointer(name))})" for name in names]
+    drift = judge(
+        contract,
+        names,
+        match,
+        sql_sample(contract, objects, fields),
+        has_places=False,
+        tells_missing=count >= FEWEST,
+    )
+    refuse_drift(contract, prepared.digest, drift)
+    return replace(prepared, drift=drift, notes=notes_of(drift))
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(name or "(no name)" for name in names)
+def json_pointer(key: str) -> str:
+    """Return the JSON pointer to a key of an object."""
+    return "/" + key.replace("~", "~0").replace("/", "~1")
 
 
 def _prepare_parquet(
@@ -246,7 +257,12 @@ def _prepare_parquet(
             ).fetchall()
         except duckdb.Error as fault:
             raise RefusedFileError("it is not a complete Parquet file; deliver it again") from fault
-    positions, notes = match_columns(contract, [str(field[0]) for field in fields])
+    names, natives = [str(field[0]) for field in fields], [str(field[1]) for field in fields]
+    match = match_columns(contract, names)
+    scan = f"read_parquet({path_literal(copy)})"
+    evidence = sql_sample(contract, scan, [identifier(name) for name in names], natives)
+    drift = (*judge(contract, names, match, evidence), *_retyped(contract, match, scan, fields))
+    refuse_drift(contract, digest, drift)
     return Prepared(
         contract=contract,
         folder=folder,
@@ -258,8 +274,26 @@ def _prepare_parquet(
         header_lines=0,
         blank_lines=0,
         field_count=len(fields),
-        positions=positions,
-        native_types=tuple(str(field[1]) for field in fields),
-        field_names=tuple(str(field[0]) for field in fields),
-        notes=notes,
+        positions=match.positions,
+        native_types=tuple(natives),
+        field_names=tuple(names),
+        notes=notes_of(drift, match),
+        drift=drift,
     )
+
+
+def _retyped(
+    contract: TableContract, match: Match, scan: str, fields: list[tuple[str, str]]
+) -> tuple[Drift, ...]:
+    """Return the columns that have values, of a Parquet type that cannot hold the declared one."""
+    found = []
+    for column, position in zip(contract.columns, match.positions, strict=True):
+        if position is None or can_hold(column, str(fields[position][1])):
+            continue
+        name, native = str(fields[position][0]), str(fields[position][1])
+        with duckdb.connect() as con:
+            row = con.execute(f"select count({identifier(name)}) from {scan}").fetchone()
+        if row and row[0]:
+            shown = native.split("(")[0].lower()
+            found.append(Drift(RETYPED, column.header, type_text(contract, column), shown))
+    return tuple(found)

@@ -17,9 +17,10 @@ import duckdb
 from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.content import Counts, NeedsSplittingError, insert_content
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
+from crm_pipeline.defs.landing.drift import RefusedFileError
 from crm_pipeline.defs.landing.grammar import Grammar
 from crm_pipeline.defs.landing.inbox import table_for
-from crm_pipeline.defs.landing.prepare import RefusedFileError, must_split, prepare, split
+from crm_pipeline.defs.landing.prepare import must_split, prepare, split
 from crm_pipeline.defs.landing.records import read_header
 from crm_pipeline.defs.landing.sqltext import path_literal
 from crm_pipeline.defs.landing.store import is_too_bad

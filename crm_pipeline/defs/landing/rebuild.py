@@ -13,11 +13,12 @@ from pathlib import Path
 
 import duckdb
 
-from crm_pipeline.defs.landing import ledger
+from crm_pipeline.defs.landing import ledger, schema_history
 from crm_pipeline.defs.landing.archive import Archive
 from crm_pipeline.defs.landing.content import NeedsSplittingError
 from crm_pipeline.defs.landing.contracts import TableContract
-from crm_pipeline.defs.landing.prepare import RefusedFileError, must_split, prepare, split
+from crm_pipeline.defs.landing.drift import RefusedFileError
+from crm_pipeline.defs.landing.prepare import Prepared, must_split, prepare, split
 from crm_pipeline.defs.landing.store import store_content, transaction
 from crm_pipeline.defs.landing.stream import digest_of_bytes
 
@@ -60,21 +61,37 @@ def land_again(
 def _paths_of_contents(
     con: duckdb.DuckDBPyConnection, table: TableContract, archive: Archive, inbox: Path
 ) -> dict[str, Path]:
+    """Return where the bytes of each content that counts are, as they landed.
+
+    An archive copy is used only if its digest is in the ledger: a machine that lost its power, or
+    a disk that lost a block, must cost a delivery and not rows.
+    """
     current = ledger.current_entries(con, table)
+    landed: dict[str, set[str]] = {}
+    for entry in ledger.entries(con, table):
+        landed.setdefault(entry.digest, set()).add(entry.raw_digest)
     paths: dict[str, Path] = {}
+    damaged: set[str] = set()
     for entry in current:
+        if entry.digest in paths:
+            continue
         archived = archive.find(table, entry.digest)
+        if archived is not None and entry.digest not in damaged:
+            if archive.is_intact(table, entry.digest, landed[entry.digest]):
+                paths[entry.digest] = archived
+                continue
+            damaged.add(entry.digest)
         waiting = inbox / table.source / entry.file_name
-        if archived is not None:
-            paths[entry.digest] = archived
-        elif waiting.is_file() and digest_of_bytes(waiting) == entry.raw_digest:
+        if waiting.is_file() and digest_of_bytes(waiting) == entry.raw_digest:
             paths[entry.digest] = waiting
     lost = sorted({entry.file_name for entry in current if entry.digest not in paths})
     if lost:
+        why = "its archived copy is damaged" if damaged else (
+            "files with direct identifiers are never archived"
+        )  # fmt: skip
         raise RefusedFileError(
             f"{', '.join(lost)} is neither archived nor in inbox/{table.source}/ as it "
-            "landed (files with direct identifiers are never archived): deliver it again, or "
-            "undo the change"
+            f"landed ({why}): deliver it again, or undo the change"
         )
     return paths
 
@@ -89,28 +106,50 @@ def _rebuild(
     clock: Callable[[], datetime],
 ) -> None:
     held = ledger.current_entries(con, table)
+    before = ledger.contents(con, table)
     ledger.forget_table(con, table)
     ledger.create_landing_table(con, table)
+    schema_history.record_version(con, table, clock())
     done: set[str] = set()
     for old, path in paths.items():
+        file_name = max(entry.file_name for entry in held if entry.digest == old)
         with scratch() as folder:
-            prepared = prepare(table, path, folder)
-            if old in to_split or must_split(prepared):
-                prepared = split(prepared)
+            copy = folder / "archive" if table.is_archived else None
+            prepared = _prepared(table, path, folder, copy, file_name, old in to_split)
             if prepared.digest not in done:
                 try:
                     store_content(con, prepared)
                 except NeedsSplittingError as fault:
                     raise _SplitContentError(old) from fault
+                except RefusedFileError as fault:
+                    raise RefusedFileError(f"{file_name}: {fault}") from fault
                 done.add(prepared.digest)
+                schema_history.record_drift_again(
+                    con, table, prepared.drift, digest=prepared.digest,
+                    file_name=file_name,
+                    before=before[old].contract_digest if old in before else None, now=clock(),
+                )  # fmt: skip
+            # Another encoding gives another text; and what came from the inbox is archived again.
+            if copy is not None and path != archive.path(table, prepared.digest):
+                archive.keep(table, prepared.digest, copy)
         if prepared.digest == old:
             continue
-        # Another encoding gives another text: the names that held the old one hold it now.
-        if table.is_archived:
-            archive.link(table, old, prepared.digest)
+        # The names that held the old text hold the new one now.
         for entry in held:
             if entry.digest == old:
                 ledger.append(
                     con, table, file_name=entry.file_name, digest=prepared.digest,
                     raw_digest=entry.raw_digest, raw_size=entry.raw_size, landed_at=clock(),
                 )  # fmt: skip
+
+
+def _prepared(
+    table: TableContract, path: Path, folder: Path, copy: Path | None, name: str, is_split: bool
+) -> Prepared:
+    content = folder / "content"
+    content.mkdir()
+    try:
+        prepared = prepare(table, path, content, copy)
+        return split(prepared) if is_split or must_split(prepared) else prepared
+    except RefusedFileError as fault:
+        raise RefusedFileError(f"{name}: {fault}") from fault

@@ -63,7 +63,7 @@ def read_header(parts: Sequence[Part], grammar: Grammar) -> tuple[bytes, int, in
     ``None`` where the file has no line that is not blank.
     """
     blanks = 0
-    lines = _lines(parts)
+    lines = lines_of(parts)
     for line in lines:
         record = line[:-1]
         if not record.strip():
@@ -117,7 +117,7 @@ class _Splitter:
         types: Sequence[str | None],
         keeps_raw: bool,
     ) -> None:
-        self.source = _lines(parts)
+        self.source = lines_of(parts)
         self.ahead: deque[bytes] = deque()
         self.grammar = grammar
         self.field_count = field_count
@@ -350,7 +350,8 @@ def _is_text(line: bytes) -> bool:
     return True
 
 
-def _lines(parts: Iterable[Part]) -> Iterator[bytes]:
+def lines_of(parts: Iterable[Part]) -> Iterator[bytes]:
+    """Yield the lines of a normalised file, each with its line end."""
     for part in parts:
         with part.path.open("rb", buffering=1 << 20) as file:
             yield from file

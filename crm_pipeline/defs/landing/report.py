@@ -68,6 +68,7 @@ class TableOutcome:
         rows_quarantined: Of these, in quarantine.
         files_landed: Files that this run entered into the ledger.
         files_refused: Files that this run refused.
+        drift: How the columns of its files differ from the declared ones, a sentence a column.
     """
 
     source: str
@@ -80,6 +81,7 @@ class TableOutcome:
     rows_quarantined: int = 0
     files_landed: int = 0
     files_refused: int = 0
+    drift: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

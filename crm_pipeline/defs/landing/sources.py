@@ -34,7 +34,7 @@ _TABLE_SETTINGS = frozenset(
     {
         "files", "format", "delimiter", "quote", "encoding", "fallback_encoding", "header",
         "null_tokens", "date_format", "timestamp_format", "key", "version", "event_time",
-        "expected_every_days", "max_quarantine_rate", "control_total",
+        "expected_every_days", "max_quarantine_rate", "control_total", "ignored_columns",
     }
 )  # fmt: skip
 _SOURCE_SETTINGS = frozenset({"namespace", "time_zone", "currency", "as_of"})
@@ -211,6 +211,7 @@ def _table(node: Mapping[str, Any], time_zone: str) -> TableContract:
         max_quarantine_rate=reader.number("max_quarantine_rate", 0, 1),
         control_total=reader.text("control_total"),
         columns=columns,
+        ignored_columns=reader.texts("ignored_columns"),
     )
 
 

@@ -10,7 +10,8 @@ import duckdb
 from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.content import Counts, insert_content
 from crm_pipeline.defs.landing.contracts import TableContract
-from crm_pipeline.defs.landing.prepare import Prepared, RefusedFileError
+from crm_pipeline.defs.landing.drift import RefusedFileError
+from crm_pipeline.defs.landing.prepare import Prepared
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from crm_pipeline.defs.landing.ledger import (
     quarantine_lines,
     quarantine_summary,
 )
+from crm_pipeline.defs.landing.schema_history import contract_versions, schema_drift
 from crm_pipeline.defs.modelling.store import champion_versions
 from crm_pipeline.defs.publication import writing
 from crm_pipeline.defs.publication.catalogue import published_tables
@@ -69,6 +70,7 @@ def write_publication(
     landed, quarantined = landed_files(con).df(), quarantine_summary(con).df()
     lines = quarantine_lines(con).df()
     made_for = con.execute("select as_of, horizon_days from control.run_settings").fetchone()
+    drift, versions = schema_drift(con).df(), contract_versions(con).df()
     champions, digest = champion_versions(con), writing.input_digest(con)
     con.execute("use p")
     assert made_for is not None
@@ -85,6 +87,8 @@ def write_publication(
     _meta(con, "landed_files", landed)
     _meta(con, "quarantine", quarantined)
     _meta(con, "quarantine_lines", lines)
+    _meta(con, "schema_drift", drift)
+    _meta(con, "contract_versions", versions)
     _meta(con, "quality", checks)
     _meta(con, "model_evaluations", evaluations)
     _meta(con, "sample_queries", sample_queries())

@@ -65,6 +65,7 @@ META_TABLES = {
             "rows_accepted": ("bigint", "Records that fit the source's contract."),
             "rows_quarantined": ("bigint", "Records set aside, each with its reason."),
             "landed_at": ("timestamp", "When the content first landed, UTC."),
+            "contract_version": ("integer", "Version of the contract that it was read by."),
         },
     ),
     "quarantine": MetaTable(
@@ -87,6 +88,43 @@ META_TABLES = {
             "line_number": ("bigint", "Line of the file, 1 is its first; of Parquet the row."),
             "column_name": ("varchar", "Column that does not fit; null where the line does not."),
             "reason": ("varchar", "Why it does not fit."),
+        },
+    ),
+    "schema_drift": MetaTable(
+        "How the columns of delivered files differ from the declared ones; no values. "
+        "Grain: source, table, content, kind, column, time seen.",
+        {
+            "source": _SOURCE,
+            "table_name": _TABLE,
+            "file_name": _FILE,
+            "digest": ("varchar", "SHA-256 of the content."),
+            "kind": (
+                "varchar",
+                "new_column and missing_column landed; missing_required, renamed_column and "
+                "retyped_column had the file refused.",
+            ),
+            "column_name": ("varchar", "The column, as the header names it."),
+            "expected": ("varchar", "The declared type; empty for a new column."),
+            "found": ("varchar", "What the file has instead; empty for a missing column."),
+            "seen_at": ("timestamp", "When it was seen first, UTC."),
+            "resolved_at": (
+                "timestamp",
+                "When its contract came to allow it, or the file was gone; null before.",
+            ),
+            "is_standing": ("boolean", "Whether it is so of a file that counts or is refused."),
+        },
+    ),
+    "contract_versions": MetaTable(
+        "Every contract that a source's table was ever read by. Grain: source, table, version.",
+        {
+            "source": _SOURCE,
+            "table_name": _TABLE,
+            "version": ("integer", "Number of the contract, from 1 in order of appearance."),
+            "contract_digest": ("varchar", "SHA-256 of what decides how files are read."),
+            "columns": ("varchar", "The declared columns, as JSON."),
+            "format": ("varchar", "How the files are read, as JSON."),
+            "first_seen_at": ("timestamp", "When landing first used it, UTC."),
+            "content_count": ("bigint", "Contents that count and were read by it."),
         },
     ),
     "quality": MetaTable(
