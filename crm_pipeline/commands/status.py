@@ -103,6 +103,13 @@ def collect(settings: Settings) -> dict[str, Any]:
                 "from meta.schema_drift where is_standing group by all order by all"
             ),
             "tables": rows("from meta.freshness order by all"),
+            "restatements": rows(
+                "select metric, month, old_value, new_value, files, reason from meta.restatements "
+                "where publication = (select max(publication) from meta.publications) order by all"
+            )
+            # a file that an older version published says nothing of it
+            if rows("from duckdb_tables() where table_name = 'restatements'")
+            else [],
             "runs": last_runs(settings),
         }
     errors = [check for check in failed if check["severity"] == "error"]
@@ -137,5 +144,7 @@ def status(options: argparse.Namespace) -> int:
             f"  schema drift: {row['source']}.{row['table_name']}: {row['columns']} "
             f"({row['files']} files; meta.schema_drift says more)"
         )
+    if state["restatements"]:
+        print(f"  restated: {len(state['restatements'])} published figures (meta.restatements)")
     print(f"  tables: {len(state['tables'])}, rows: {sum(r['row_count'] for r in state['tables'])}")
     return 0 if state["healthy"] else 1

@@ -68,6 +68,11 @@ CONTRACT = {
     "meta.freshness": "table_schema, table_name, row_count, latest_event_at?",
     "meta.model_evaluations": "model, model_version, as_of, period, metric, value [double], "
     "baseline_value? [double], champion_value? [double], decision",
+    "meta.publications": "publication [integer], run_id, built_at, as_of, "
+    "landing_number [integer], settings, champions, model_statuses, code_version, digests",
+    "meta.restatements": "publication [integer], restated_at, run_id, metric, month [date], "
+    "old_value? [double], new_value? [double], as_of_before [date], as_of_after [date], files, "
+    "reason",
     "meta.sample_queries": "title, question, sql",
 }
 

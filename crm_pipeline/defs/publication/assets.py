@@ -1,5 +1,6 @@
 """The publication: one DuckDB file and its Parquet, written aside and swapped in whole."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,19 +16,30 @@ from crm_pipeline.defs.landing.ledger import (
     quarantine_summary,
 )
 from crm_pipeline.defs.landing.schema_history import contract_versions, schema_drift
+from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.defs.modelling.store import champion_versions
-from crm_pipeline.defs.publication import writing
+from crm_pipeline.defs.publication import records, writing
 from crm_pipeline.defs.publication.catalogue import published_tables
 from crm_pipeline.defs.publication.meta_tables import META_TABLES
 from crm_pipeline.defs.publication.provenance import last_check_results
-from crm_pipeline.defs.publication.swap import FILE, changing, new_version, publish
+from crm_pipeline.defs.publication.restatements import find_restatements, tables_behind
+from crm_pipeline.defs.publication.swap import (
+    FILE,
+    changing,
+    new_version,
+    parquet_digests,
+    publish,
+)
 from crm_pipeline.errors import UserError
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.home import Home, plain_failures
 from crm_pipeline.resources.warehouse import WRITER_POOL, Warehouse
 from crm_pipeline.settings import Settings
 
-_TABLES = published_tables(ensure_manifest())
+_MANIFEST = ensure_manifest()
+_TABLES = published_tables(_MANIFEST)
+_CONTRACTS = sources_from_manifest(_MANIFEST)
+_BEHIND_KPIS = tables_behind(_MANIFEST)
 _QUERIES = Path(__file__).parent / "sample_queries.yml"
 
 
@@ -54,8 +66,11 @@ def write_publication(
     settings: Settings,
     checks: pd.DataFrame,
     built_at: datetime,
+    run_id: str,
 ) -> dict[str, int]:
     """Fill the new file on ``con`` from the warehouse attached as ``w``, Parquet beside it.
+
+    ``folder`` is the publication's own, whose name is its number.
 
     Returns:
         Rows by published table.
@@ -69,21 +84,37 @@ def write_publication(
     con.execute("use w")
     landed, quarantined = landed_files(con).df(), quarantine_summary(con).df()
     lines = quarantine_lines(con).df()
-    made_for = con.execute("select as_of, horizon_days from control.run_settings").fetchone()
     drift, versions = schema_drift(con).df(), contract_versions(con).df()
-    champions, digest = champion_versions(con), writing.input_digest(con)
-    con.execute("use p")
+    made_for = con.execute("select as_of, horizon_days from control.run_settings").fetchone()
     assert made_for is not None
+    this = records.Publication(
+        publication=int(folder.name),
+        run_id=run_id,
+        built_at=built_at,
+        as_of=made_for[0],
+        landing_number=records.landing_reached(con),
+        settings=records.deciding_settings(settings),
+        champions=champion_versions(con),
+        model_statuses=records.model_statuses(con),
+        code_version=code_version(),
+        digests=json.dumps(parquet_digests(folder)),
+    )
+    digest, earlier = writing.input_digest(con), records.publications(con)
+    restated_before = con.execute("select * from control.restatements").df()
+    con.execute("use p")
+    restated = find_restatements(con, this, _CONTRACTS, _BEHIND_KPIS, settings.time_zone)
     build = {
-        "as_of": made_for[0],
+        "as_of": this.as_of,
         "built_at": built_at,
         "horizon_days": made_for[1],
-        "code_version": code_version(),
+        "code_version": this.code_version,
         "sources": ",".join(settings.sources),
-        "champions": champions,
+        "champions": this.champions,
         "input_digest": digest,
     }
     _meta(con, "build", pd.DataFrame([build]))
+    _meta(con, "publications", pd.DataFrame([vars(one) for one in (*earlier, this)]))
+    _meta(con, "restatements", pd.concat([restated_before, restated]))
     _meta(con, "landed_files", landed)
     _meta(con, "quarantine", quarantined)
     _meta(con, "quarantine_lines", lines)
@@ -96,6 +127,11 @@ def write_publication(
     for _ in ("without itself", "with itself"):
         _meta(con, "dictionary", writing.dictionary(con, _TABLES))
     return counts
+
+
+def _count(con: duckdb.DuckDBPyConnection, what: str, *parameters: object) -> int:
+    row = con.execute(f"select count(*) from {what}", list(parameters)).fetchone()
+    return int(row[0]) if row else 0
 
 
 PUBLISHED = dg.AssetKey(["published", "crm_duckdb"])
@@ -133,6 +169,36 @@ def differences(con: duckdb.DuckDBPyConnection, parquet: Path) -> list[str]:
     return found
 
 
+def publish_warehouse(
+    warehouse: Warehouse, settings: Settings, checks: pd.DataFrame, built_at: datetime, run_id: str
+) -> tuple[Path, dict[str, int], int]:
+    """Write a publication of the warehouse as it is, and swap it in.
+
+    Returns:
+        Its folder, rows by table, and how many figures it restates.
+
+    Raises:
+        UserError: What was written is not what the warehouse holds; the last one stays.
+    """
+    with warehouse.writer() as db:
+        records.remember(db, settings.published / FILE)
+        made = records.publications(db)
+    folder = new_version(settings.published, after=made[-1].publication if made else 0)
+    with warehouse.publishing(folder / FILE) as db:
+        counts = write_publication(db, folder, settings, checks, built_at, run_id)
+        restated = _count(db, "meta.restatements where publication = ?", int(folder.name))
+        wrong = differences(db, folder / "parquet")
+    if wrong:
+        raise UserError(
+            f"the new publication differs from the warehouse in {', '.join(wrong)}; "
+            "the last one stays. Check the disk, then run again."
+        )
+    publish(settings.published, folder)
+    with warehouse.writer() as db:
+        records.remember(db, settings.published / FILE)
+    return folder, counts, restated
+
+
 @dg.asset(
     key=PUBLISHED,
     deps=[dg.AssetKey([table.schema, table.name]) for table in _TABLES],
@@ -160,18 +226,16 @@ def crm_duckdb(
         keys = sorted(context.job_def.asset_layer.asset_graph.asset_check_keys)
         checks = check_results(context.instance, keys, built_at)
         with changing(settings.published):
-            folder = new_version(settings.published)
-            with warehouse.publishing(folder / FILE) as db:
-                counts = write_publication(db, folder, settings, checks, built_at)
-                wrong = differences(db, folder / "parquet")
-            if wrong:
-                raise UserError(
-                    f"the new publication differs from the warehouse in {', '.join(wrong)}; "
-                    "the last one stays. Check the disk, then run again."
-                )
-            publish(settings.published, folder)
+            folder, counts, restated = publish_warehouse(
+                warehouse, settings, checks, built_at, context.run_id
+            )
     return dg.MaterializeResult(
-        metadata={"tables": len(counts), "rows": sum(counts.values()), "version": folder.name},
+        metadata={
+            "tables": len(counts),
+            "rows": sum(counts.values()),
+            "version": folder.name,
+            "figures_restated": restated,
+        },
         check_results=[
             dg.AssetCheckResult(
                 check_name=OWN_CHECK,

@@ -162,6 +162,46 @@ META_TABLES = {
             "decision": ("varchar", "promoted or refused."),
         },
     ),
+    "publications": MetaTable(
+        "Every publication that was made, this one included, and what each was made from: what "
+        "`crm reproduce` makes it again from. Grain: one row a publication.",
+        {
+            "publication": ("integer", "Number of the publication, counting up."),
+            "run_id": ("varchar", "Run that made it, as in the Dagster UI."),
+            "built_at": ("timestamp", "When it was written, UTC."),
+            "as_of": ("date", "Business day up to and including which facts count."),
+            "landing_number": ("bigint", "Last entry of the landing ledger that it knows."),
+            "settings": ("varchar", "The settings that decide a number, as JSON."),
+            "champions": ("varchar", "Model and version of every champion, as JSON."),
+            "model_statuses": ("varchar", "Model and status of its newest training, as JSON."),
+            "code_version": ("varchar", "Package version and digest of code and SQL."),
+            "digests": ("varchar", "SHA-256 of every Parquet file, as JSON."),
+        },
+    ),
+    "restatements": MetaTable(
+        "Every figure of marts.kpi_monthly that was published otherwise before, its month being "
+        "complete. Grain: publication, month, metric.",
+        {
+            "publication": ("integer", "The publication that changed the figure."),
+            "restated_at": ("timestamp", "When it was written, UTC."),
+            "run_id": ("varchar", "Run that made it, as in the Dagster UI."),
+            "metric": ("varchar", "Figure: a column of marts.kpi_monthly."),
+            "month": ("date", "Month of the figure, its first day."),
+            "old_value": ("double", "As last published; null where it was empty or not there."),
+            "new_value": ("double", "As published now; null where it is empty or gone."),
+            "as_of_before": ("date", "As-of date of the publication with the old value."),
+            "as_of_after": ("date", "As-of date of the publication with the new value."),
+            "files": (
+                "varchar",
+                "Files landed, corrected or retracted meanwhile that touch the month (rates and "
+                "new customers: or an earlier one), as source/table/file.",
+            ),
+            "reason": (
+                "varchar",
+                "What changed and may have moved it: data, settings, code; comma-separated.",
+            ),
+        },
+    ),
     "sample_queries": MetaTable(
         "Questions with the query that answers them; the tests run each. Grain: one row a query.",
         {

@@ -67,16 +67,16 @@ def _is_whole(folder: Path) -> bool:
     return (folder / DIGESTS).is_file()
 
 
-def new_version(published: Path) -> Path:
+def new_version(published: Path, *, after: int = 0) -> Path:
     """Return an empty folder for the next publication, clearing what a killed run left.
 
     A whole publication above the link is kept (somebody moved the link back, or lost it): the new
-    one is numbered above all.
+    one is numbered above all, and above ``after``, a number that was given before.
     """
     (published / ".versions").mkdir(parents=True, exist_ok=True)
     for path in unfinished(published):
         remove(path)
-    target = published / ".versions" / _next_name(published)
+    target = published / ".versions" / f"{max(int(_next_name(published)), after + 1):06d}"
     target.mkdir()
     return target
 
