@@ -99,6 +99,14 @@ def build_parser() -> argparse.ArgumentParser:
     explain.add_argument("month", nargs="?", metavar="MONTH", help="of a metric, as 2026-11")
     explain.add_argument("--limit", type=_count, default=10, metavar="N", help="rows shown (10)")
 
+    again = add(
+        "reproduce", "reproduce:reproduce", "make a past report again, aside, and compare it"
+    )
+    again.add_argument("build", nargs="?", type=int, metavar="BUILD", help="of meta.publications")
+    again.add_argument("--as-of", metavar="DATE", help="business day, as 2026-11-22")
+    again.add_argument("--known-at", metavar="TIME", help="UTC, as 2026-11-01T12:00")
+    again.add_argument("--into", metavar="DIR", required=True, help="a new or empty folder")
+
     dev = add("dev", "run:dev", "start the Dagster UI on this machine's loopback address")
     dev.add_argument("--port", type=int)
     return parser

@@ -31,6 +31,7 @@ KNOWN = frozenset(
         "CRM_HORIZON_DAYS",
         "CRM_CLV_HORIZON_DAYS",
         "CRM_DISCOUNT_RATE",
+        "CRM_KEEP_HISTORY_DAYS",
         "CRM_ALERT_WEBHOOK",
         "CRM_LANGUAGE",
         "CRM_MASTER_KEY",
@@ -61,6 +62,7 @@ class Settings:
     horizon_days: int
     clv_horizon_days: int
     discount_rate: float
+    keep_history_days: int
     alert_webhook: str | None
     language: str
     memory_limit: str
@@ -127,6 +129,13 @@ def _number(environment: Mapping[str, str], name: str, default: str, kind: type)
     if not 0 <= value < float("inf") or (kind is int and value == 0):
         raise UserError(f"{name}={text!r} must be above zero; unset it for {default}.")
     return value
+
+
+def _whole(environment: Mapping[str, str], name: str, default: str) -> int:
+    text = environment.get(name, default)
+    if not re.fullmatch(r"\d{1,6}", text):
+        raise UserError(f"{name}={text!r} must be a whole number from 0; unset it for {default}.")
+    return int(text)
 
 
 _FORMS = {
@@ -202,6 +211,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         horizon_days=int(_number(values, "CRM_HORIZON_DAYS", "90", int)),
         clv_horizon_days=int(_number(values, "CRM_CLV_HORIZON_DAYS", "365", int)),
         discount_rate=float(_number(values, "CRM_DISCOUNT_RATE", "0.10", float)),
+        keep_history_days=_whole(values, "CRM_KEEP_HISTORY_DAYS", "400"),
         alert_webhook=_in_form(values, "CRM_ALERT_WEBHOOK"),
         language=language,
         memory_limit=str(_in_form(values, "CRM_MEMORY_LIMIT", "2GB")),

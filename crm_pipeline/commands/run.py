@@ -34,9 +34,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def run_everything(
-    settings: Settings, *, sources: list[str], as_of: str = "", full_refresh: bool = False
+    settings: Settings,
+    *,
+    sources: list[str],
+    as_of: str = "",
+    full_refresh: bool = False,
+    job_name: str = "everything",
 ) -> int:
-    """Run the job ``everything`` in this process, with progress; return the exit code."""
+    """Run a job, of all of them ``everything``, in this process; return the exit code."""
     prepare_home(settings)
     export_environment(settings)
     started = time.monotonic()
@@ -63,7 +68,7 @@ def run_everything(
     ):
         for note in free_leaked_slots(instance, settings.dagster_home):
             report(f"crm: {note}")
-        job = defs().get_repository_def().get_job("everything")
+        job = defs().get_repository_def().get_job(job_name)
         gc.freeze()
         gc.enable()
         result = job.execute_in_process(

@@ -12,7 +12,9 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -291,6 +293,43 @@ class Tracking(dg.ConfigurableResource):
                 if _registered_content(mlflow, registered) is None:
                     damaged.append(str(model.name))
         return sorted(damaged)
+
+    def appoint(self, model: str, model_version: str | None) -> None:
+        """Let a version that was once registered rule, or, with ``None``, let no model rule.
+
+        Raises:
+            UserError: There is no such version any more.
+        """
+        from mlflow.exceptions import MlflowException
+
+        client = self._client()
+        if model_version is None:
+            with suppress(MlflowException):  # there may be no such model at all
+                client.delete_registered_model_alias(model, CHAMPION)
+            return
+        for registered in client.search_model_versions(f"name = '{model}'"):
+            if registered.tags.get("model_version") == model_version:
+                client.set_registered_model_alias(model, CHAMPION, registered.version)
+                return
+        raise UserError(
+            f"{model} {model_version} is not in MLflow any more: restore $CRM_HOME/mlflow from a "
+            "backup."
+        )
+
+    def champion_at(self, model: str, moment: datetime) -> str | None:
+        """Return the version that ruled at ``moment`` (naive UTC): the last one promoted by then.
+
+        MLflow keeps no history of aliases; a version is promoted right after it is registered.
+        """
+        client = self._client()
+        until = moment.replace(tzinfo=UTC).timestamp() * 1000
+        ruled = [
+            (int(version.version), version.tags["model_version"])
+            for version in client.search_model_versions(f"name = '{model}'")
+            if version.creation_timestamp <= until
+            and client.get_run(str(version.run_id)).data.tags.get("decision") == "promoted"
+        ]
+        return max(ruled)[1] if ruled else None
 
     def decide(self, model: str, model_version: str, *, promoted: bool, reason: str) -> None:
         """Write a gate's decision beside the version; promote it if it passed."""

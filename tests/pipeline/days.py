@@ -18,6 +18,7 @@ import pandas as pd
 from crm_pipeline.defs.landing.ledger import retract
 from crm_pipeline.defs.landing.loader import land
 from crm_pipeline.defs.landing.report import LandingReport
+from crm_pipeline.defs.landing.retention import move_superseded
 from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.defs.modelling.specs import MODELS
 from crm_pipeline.defs.modelling.store import (
@@ -79,6 +80,7 @@ class Days(LandedWarehouse):
         """Models without their tests, and scores as they are without a champion."""
         if self.only:
             self.run(*self.only)
+            self.set_aside()
             return
         self.dbt("seed")
         self.dbt("run", *BEFORE_SCORES)
@@ -95,6 +97,16 @@ class Days(LandedWarehouse):
                 for table, types in spec.further.items():
                     replace_table(db, table, types, None)
         self.dbt("run", "--select", "source:scores+")
+        self.set_aside()
+
+    def set_aside(self) -> None:
+        """Move what no longer counts to history, as a completed build does."""
+        with self.connection() as db:
+            for source in sources_from_manifest(ensure_manifest()).values():
+                for table in source.tables:
+                    move_superseded(
+                        db, table, keep_days=self.company.keep_history_days, now=self.clock()
+                    )
 
     @property
     def door(self) -> Warehouse:
