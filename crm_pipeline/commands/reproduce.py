@@ -132,7 +132,7 @@ def _write_features(home: Path, folder: Path) -> None:
 
 
 def _compare(publication: object, target: Path) -> int:
-    from crm_pipeline.defs.publication.provenance import code_version
+    from crm_pipeline.code_version import code_version
     from crm_pipeline.defs.publication.records import Publication, parquet_digests
 
     assert isinstance(publication, Publication)

@@ -16,9 +16,6 @@ import duckdb
 import pandas as pd
 
 from crm_pipeline.defs.landing.ledger import retract
-from crm_pipeline.defs.landing.loader import land
-from crm_pipeline.defs.landing.report import LandingReport
-from crm_pipeline.defs.landing.retention import move_superseded
 from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.defs.modelling.specs import MODELS
 from crm_pipeline.defs.modelling.store import (
@@ -32,7 +29,6 @@ from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.warehouse import Warehouse
 from tests.pipeline.landed import LandedWarehouse
 from tests.pipeline.support import parquet_digests
-from tests.unit.sql_harness import BEFORE_SCORES
 
 CHECKS = ["check_name", "table_name", "severity", "passed", "observed", "checked_at"]
 
@@ -42,8 +38,9 @@ class Days(LandedWarehouse):
     """A home with a clock of its own; ``folder`` is the home."""
 
     time_zone: str = "UTC"
-    only: tuple[str, ...] = ()
-    """Once everything was built: the models that a day builds anew, to be quick about it."""
+    marts_only: bool = False
+    """Scores and what is made of them stay as the first day left them, to be quick about it."""
+    has_scores: bool = False
     now: datetime = field(default_factory=lambda: datetime.fromisoformat("2026-01-05 06:00:00"))
 
     def clock(self) -> datetime:
@@ -65,25 +62,11 @@ class Days(LandedWarehouse):
         with self.connection() as db:
             retract(db, contracts, source, name, now=self.clock())
 
-    def land(self, contracts: Any = None) -> LandingReport:
-        with self.connection() as db:
-            return land(
-                db,
-                home=self.folder,
-                contracts=contracts or sources_from_manifest(ensure_manifest()),
-                enabled=self.sources,
-                time_zone=self.time_zone,
-                clock=self.clock,
-            )
-
     def build(self, *arguments: str) -> None:
-        """Models without their tests, and scores as they are without a champion."""
-        if self.only:
-            self.run(*self.only)
-            self.set_aside()
+        """Models in proportion to what changed, and scores as they are without a champion."""
+        self.build_marts()
+        if self.has_scores and self.marts_only:
             return
-        self.dbt("seed")
-        self.dbt("run", *BEFORE_SCORES)
         with self.connection() as db:
             row = db.execute("select as_of from control.run_settings").fetchone()
             assert row is not None
@@ -97,16 +80,7 @@ class Days(LandedWarehouse):
                 for table, types in spec.further.items():
                     replace_table(db, table, types, None)
         self.dbt("run", "--select", "source:scores+")
-        self.set_aside()
-
-    def set_aside(self) -> None:
-        """Move what no longer counts to history, as a completed build does."""
-        with self.connection() as db:
-            for source in sources_from_manifest(ensure_manifest()).values():
-                for table in source.tables:
-                    move_superseded(
-                        db, table, keep_days=self.company.keep_history_days, now=self.clock()
-                    )
+        self.has_scores = True
 
     @property
     def door(self) -> Warehouse:
@@ -137,7 +111,13 @@ class Days(LandedWarehouse):
     def twin(self, folder: Path) -> Days:
         """Copy the whole home, publications included."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        return Days(folder, sources=self.sources, time_zone=self.time_zone, now=self.now)
+        return Days(
+            folder,
+            sources=self.sources,
+            time_zone=self.time_zone,
+            now=self.now,
+            has_scores=self.has_scores,
+        )
 
 
 HEADER = "order_no,customer_no,ordered_at,channel,delivery_instruction\n"

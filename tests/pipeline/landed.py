@@ -42,6 +42,10 @@ class LandedWarehouse(SqlWarehouse):
             }
         )
 
+    def clock(self) -> datetime:
+        """Return the present, naive UTC."""
+        return datetime.now(UTC).replace(tzinfo=None)
+
     def land(self, contracts=None) -> LandingReport:
         """Land the inbox as the asset ``land_files`` does."""
         with self.connection() as db:
@@ -51,7 +55,7 @@ class LandedWarehouse(SqlWarehouse):
                 contracts=contracts or sources_from_manifest(ensure_manifest()),
                 enabled=self.sources,
                 time_zone=self.time_zone,
-                clock=lambda: datetime.now(UTC).replace(tzinfo=None),
+                clock=self.clock,
             )
 
     def settle(self, as_of: date | None = None) -> date:
@@ -78,7 +82,9 @@ class LandedWarehouse(SqlWarehouse):
         with environment_of({"CRM_SCOPE": "touched" if scope.is_part else "all"}):
             self.dbt("build", *arguments)
         with self.connection() as db:
-            end_build(db, contracts, scope)
+            end_build(
+                db, contracts, scope, keep_days=self.company.keep_history_days, now=self.clock()
+            )
         return scope
 
     def copy(self, folder: Path) -> LandedWarehouse:

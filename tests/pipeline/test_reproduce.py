@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.defs.publication import past
 from crm_pipeline.errors import UserError
@@ -59,10 +58,8 @@ def _live(days: Days) -> None:
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Days:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "forget_superseded", lambda *_: None)
-        days = Days(tmp_path_factory.mktemp("lived"))
-        _live(days)
+    days = Days(tmp_path_factory.mktemp("lived"))
+    _live(days)
     # what is kept must be enough: files with direct identifiers are in no archive
     shutil.rmtree(days.folder / "archive")
     return days

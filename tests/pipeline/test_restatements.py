@@ -42,7 +42,7 @@ def first_day(tmp_path_factory: pytest.TempPathFactory) -> Days:
 @pytest.fixture
 def days(first_day: Days, tmp_path: Path) -> Days:
     twin = first_day.twin(tmp_path / "home")
-    twin.only = ("+kpi_monthly",)
+    twin.marts_only = True
     return twin
 
 
@@ -236,7 +236,7 @@ def test_a_lost_warehouse_learns_its_past_from_the_published_file(days):
     days.day("late")
     listed = len(_restated(days))
     days.path.unlink()
-    days.only = ()
+    days.has_scores = False
     _headers, lines = _month("03")
     days.put("order_items_03.csv", lines.replace("10.00,1.00,10.00", "11.00,1.00,11.00", 1))
     assert days.day("rebuilt") > 0

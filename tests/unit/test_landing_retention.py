@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.retention import move_superseded
 from tests.unit.landing_support import Company, shop
 
@@ -16,9 +15,8 @@ SECOND = "id,name,amount\n1,a,9.00\n"
 
 
 @pytest.fixture
-def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Company:
+def company(tmp_path: Path) -> Company:
     """A company that corrected its one file; the first content waits to be moved."""
-    monkeypatch.setattr(ledger, "forget_superseded", lambda *_: None)
     company = Company(tmp_path, shop(), in_memory=True)
     company.put("orders.csv", FIRST)
     company.land()

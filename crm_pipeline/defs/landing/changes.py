@@ -12,14 +12,14 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import duckdb
 
 from crm_pipeline.code_version import code_version
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
-from crm_pipeline.defs.landing.ledger import forget_superseded
+from crm_pipeline.defs.landing.retention import move_superseded
 from crm_pipeline.defs.landing.sqltext import identifier, literal
 from crm_pipeline.settings import Settings
 
@@ -130,16 +130,29 @@ def begin_build(
 
 
 def end_build(
-    con: duckdb.DuckDBPyConnection, contracts: Mapping[str, SourceContract], scope: Scope
+    con: duckdb.DuckDBPyConnection,
+    contracts: Mapping[str, SourceContract],
+    scope: Scope,
+    *,
+    keep_days: int,
+    now: datetime,
 ) -> None:
-    """Note that the build of ``scope`` is complete; forget what only it still needed."""
+    """Note that the build of ``scope`` is complete; set aside what only it still needed.
+
+    Args:
+        con: The warehouse, with the writer's slot held.
+        contracts: All sources, by name.
+        scope: What ``begin_build`` returned.
+        keep_days: See ``retention.move_superseded``.
+        now: Likewise, naive UTC.
+    """
     con.begin()
     con.execute("delete from control.builds")
     values = list(asdict(scope.state).values())
     con.execute("insert into control.builds values (?, ?, ?, true)", values)
     for source in contracts.values():
         for table in source.tables:
-            forget_superseded(con, table)
+            move_superseded(con, table, keep_days=keep_days, now=now)
     con.commit()
 
 

@@ -181,30 +181,6 @@ def add_content(con: duckdb.DuckDBPyConnection, content: Content) -> None:
     con.execute(f"insert into control.contents values ({', '.join('?' * len(values))})", values)
 
 
-def forget_superseded(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
-    """Delete the rows of contents that no file name holds any more.
-
-    Called when a build is complete: until then it has to know what they named. The ledger and the
-    archive keep them; without this, a nightly export of one name would make the warehouse grow by
-    a copy a day.
-    """
-    key = [contract.source, contract.name]
-    gone = con.execute(
-        "select digest from control.contents where source = ? and table_name = ? "
-        "and digest not in (select digest from control.current_contents "
-        "where source = ? and table_name = ?)",
-        key * 2,
-    ).fetchall()
-    for (digest,) in gone:
-        table = f"landing.{identifier(contract.identifier)}"
-        con.execute(f"delete from {table} where _digest = {literal(digest)}")
-        for name in ("quarantine", "contents"):
-            con.execute(
-                f"delete from control.{name} where source = ? and table_name = ? and digest = ?",
-                [*key, digest],
-            )
-
-
 def forget_table(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
     """Delete what is known of a table's contents, before they are landed again."""
     for name in ("quarantine", "contents"):

@@ -195,8 +195,10 @@ def build_marts(
     context.log.info(f"rebuilding {'in part' if scope.is_part else 'everything'}: {scope.reason}")
     yield from _build(context, dbt, warehouse, home, is_part=scope.is_part)
     if not context.is_subset:
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
         with plain_failures(), warehouse.writer() as db:
-            end_build(db, CONTRACTS, scope)
+            keep_days = home.settings().keep_history_days
+            end_build(db, CONTRACTS, scope, keep_days=keep_days, now=now)
 
 
 @dbt_assets(
