@@ -155,8 +155,8 @@ def test_a_few_hundred_damaged_files():
 
 
 @pytest.mark.slow
-def test_ten_thousand_damaged_files():
-    assert check_files(seed=2, number=10_000) > 1500
+def test_thousands_of_damaged_files():
+    assert check_files(seed=2, number=3_000) > 450
 
 
 def test_an_unclosed_quote_in_the_middle_of_a_million_lines(tmp_path):

@@ -59,13 +59,14 @@ class Drift:
 
     def __str__(self) -> str:
         """The difference, side by side."""
+        column, name = self.column, self.renamed_to
         said = {
-            NEW: "{0} is not declared and not read",
-            MISSING: "{0} is missing and read as null",
-            MISSING_REQUIRED: "its header lacks {0}",
-            RENAMED: f"{{0}} looks renamed{f' to {self.renamed_to}' if self.renamed_to else ''}",
-            RETYPED: "{0} looks retyped",
-        }[self.kind].format(self.column)
+            NEW: f"{column} is not declared and not read",
+            MISSING: f"{column} is missing and read as null",
+            MISSING_REQUIRED: f"its header lacks {column}",
+            RENAMED: f"{column} looks renamed" + (f" to {name}" if name else ""),
+            RETYPED: f"{column} looks retyped",
+        }[self.kind]
         return f"{said} (expected {self.expected or 'nothing'} | found {self.found or 'nothing'})"
 
 

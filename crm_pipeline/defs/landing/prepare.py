@@ -32,6 +32,8 @@ from crm_pipeline.defs.landing.sqltext import identifier, literal, path_literal
 from crm_pipeline.defs.landing.stream import Normalised, UnreadableFileError, copy_raw, normalise
 from crm_pipeline.disk import is_full
 
+_PARQUET_MAGIC = b"PAR1"
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -250,14 +252,8 @@ def _prepare_parquet(
     digest, size = copy_raw(path, copy)
     if archive:
         copy_raw(copy, archive)
-    with duckdb.connect() as con:
-        try:
-            fields = con.execute(
-                f"describe select * from read_parquet({path_literal(copy)})"
-            ).fetchall()
-        except duckdb.Error as fault:
-            raise RefusedFileError("it is not a complete Parquet file; deliver it again") from fault
-    names, natives = [str(field[0]) for field in fields], [str(field[1]) for field in fields]
+    fields = _parquet_fields(copy)
+    names, natives = [name for name, _ in fields], [native for _, native in fields]
     match = match_columns(contract, names)
     scan = f"read_parquet({path_literal(copy)})"
     evidence = sql_sample(contract, scan, [identifier(name) for name in names], natives)
@@ -282,15 +278,38 @@ def _prepare_parquet(
     )
 
 
+def _parquet_fields(copy: Path) -> list[tuple[str, str]]:
+    """Return a Parquet file's fields, having read every value of them.
+
+    That is done here, because an error inside DuckDB closes the database in which it happens:
+    that must not be the warehouse.
+    """
+    scan = f"read_parquet({path_literal(copy)})"
+    with copy.open("rb") as file:
+        is_whole = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+    with duckdb.connect() as con:
+        try:
+            if not is_whole:  # DuckDB looks at the end only
+                raise duckdb.InvalidInputException("it does not begin as Parquet does")
+            rows = con.execute(f"describe select * from {scan}").fetchall()
+            fields = [(str(row[0]), str(row[1])) for row in rows]
+            # a hash needs every value; a count would do with the file's own statistics
+            values = ", ".join(identifier(name) for name, _ in fields)
+            con.execute(f"select bit_xor(hash({values})) from {scan}").fetchall()
+        except duckdb.Error as fault:
+            raise RefusedFileError("it is not a complete Parquet file; deliver it again") from fault
+    return fields
+
+
 def _retyped(
     contract: TableContract, match: Match, scan: str, fields: list[tuple[str, str]]
 ) -> tuple[Drift, ...]:
     """Return the columns that have values, of a Parquet type that cannot hold the declared one."""
     found = []
     for column, position in zip(contract.columns, match.positions, strict=True):
-        if position is None or can_hold(column, str(fields[position][1])):
+        if position is None or can_hold(column, fields[position][1]):
             continue
-        name, native = str(fields[position][0]), str(fields[position][1])
+        name, native = fields[position]
         with duckdb.connect() as con:
             row = con.execute(f"select count({identifier(name)}) from {scan}").fetchone()
         if row and row[0]:

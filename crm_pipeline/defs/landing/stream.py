@@ -90,7 +90,7 @@ def normalise(
         archive: Where to write the file's bytes as they came, gzip-compressed.
 
     Raises:
-        UnreadableFileError: Truncated or damaged compression.
+        UnreadableFileError: Truncated or damaged compression, or not text of the encoding.
     """
     wanted = "utf-8" if encoding == "auto" else encoding
     try:
@@ -230,6 +230,11 @@ class _Pass:
             yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
         except UnicodeDecodeError as fault:
             raise _NotInEncodingError from fault
+        except UnicodeError as fault:
+            raise UnreadableFileError(
+                f"it is not {self.encoding} text ({fault}); set `encoding` in its sources file, "
+                "for example to utf-16-le, or deliver it again"
+            ) from fault
 
 
 def _unify_line_ends(chunks: Iterator[bytes]) -> Iterator[bytes]:
