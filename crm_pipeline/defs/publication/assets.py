@@ -1,5 +1,6 @@
 """The publication: one DuckDB file and its Parquet, written aside and swapped in whole."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from crm_pipeline.defs.modelling.store import champion_versions
 from crm_pipeline.defs.publication import writing
 from crm_pipeline.defs.publication.catalogue import published_tables
 from crm_pipeline.defs.publication.meta_tables import META_TABLES
+from crm_pipeline.defs.publication.notices import tell_new_warnings, warnings_of
 from crm_pipeline.defs.publication.provenance import last_check_results
 from crm_pipeline.defs.publication.swap import FILE, changing, new_version, publish
+from crm_pipeline.defs.quality.accountable import Accountable, accountable
 from crm_pipeline.errors import UserError
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.home import Home, plain_failures
@@ -66,6 +69,7 @@ def write_publication(
     for table in _TABLES:
         counts[f"{table.schema}.{table.name}"] = writing.copy_table(con, table, folder / "parquet")
     evaluations = con.execute("select * from w.control.model_evaluations order by all").df()
+    bounds = writing.control_table(con, "check_bounds", META_TABLES["check_bounds"].types)
     con.execute("use w")
     landed, quarantined = landed_files(con).df(), quarantine_summary(con).df()
     lines = quarantine_lines(con).df()
@@ -82,6 +86,8 @@ def write_publication(
         "sources": ",".join(settings.sources),
         "champions": champions,
         "input_digest": digest,
+        "time_zone": settings.time_zone,
+        "currency": settings.currency,
     }
     _meta(con, "build", pd.DataFrame([build]))
     _meta(con, "landed_files", landed)
@@ -90,6 +96,8 @@ def write_publication(
     _meta(con, "schema_drift", drift)
     _meta(con, "contract_versions", versions)
     _meta(con, "quality", checks)
+    _meta(con, "check_bounds", bounds)
+    _meta(con, "runs_since", pd.DataFrame(columns=list(META_TABLES["runs_since"].types)))
     _meta(con, "model_evaluations", evaluations)
     _meta(con, "sample_queries", sample_queries())
     _meta(con, "freshness", writing.freshness(con, _TABLES))
@@ -100,10 +108,13 @@ def write_publication(
 
 PUBLISHED = dg.AssetKey(["published", "crm_duckdb"])
 OWN_CHECK = "publication_equals_warehouse"
+OWNER = "team:data-platform"
 
 
 def check_results(
-    instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey], built_at: datetime
+    instance: dg.DagsterInstance,
+    answerable: Mapping[dg.AssetCheckKey, Accountable],
+    built_at: datetime,
 ) -> pd.DataFrame:
     """Return ``meta.quality``: the last result of every check, and that of the publication's own.
 
@@ -111,8 +122,8 @@ def check_results(
     passed it, so the file may say so.
     """
     own = dg.AssetCheckKey(PUBLISHED, OWN_CHECK)
-    checks = last_check_results(instance, [key for key in keys if key != own])
-    values = (OWN_CHECK, ".".join(PUBLISHED.path), "error", True, None, built_at)
+    checks = last_check_results(instance, {k: a for k, a in answerable.items() if k != own})
+    values = (OWN_CHECK, ".".join(PUBLISHED.path), "error", True, None, built_at, OWNER)
     return pd.concat([checks, pd.DataFrame([values], columns=checks.columns)], ignore_index=True)
 
 
@@ -137,7 +148,7 @@ def differences(con: duckdb.DuckDBPyConnection, parquet: Path) -> list[str]:
     key=PUBLISHED,
     deps=[dg.AssetKey([table.schema, table.name]) for table in _TABLES],
     group_name="publication",
-    owners=["team:data-platform"],
+    owners=[OWNER],
     kinds={"duckdb", "parquet"},
     pool=WRITER_POOL,
     retry_policy=dg.RetryPolicy(max_retries=1, delay=2),
@@ -146,6 +157,7 @@ def differences(con: duckdb.DuckDBPyConnection, parquet: Path) -> list[str]:
         dg.AssetCheckSpec(
             OWN_CHECK,
             asset=PUBLISHED,
+            blocking=True,
             description="Every published table is row for row what the warehouse holds.",
         )
     ],
@@ -157,9 +169,10 @@ def crm_duckdb(
     with plain_failures():
         settings = home.settings()
         built_at = datetime.now(UTC).replace(tzinfo=None)
-        keys = sorted(context.job_def.asset_layer.asset_graph.asset_check_keys)
-        checks = check_results(context.instance, keys, built_at)
+        answerable = accountable(context.job_def.asset_layer.asset_graph)
+        checks = check_results(context.instance, answerable, built_at)
         with changing(settings.published):
+            before = warnings_of(settings.published)
             folder = new_version(settings.published)
             with warehouse.publishing(folder / FILE) as db:
                 counts = write_publication(db, folder, settings, checks, built_at)
@@ -170,6 +183,7 @@ def crm_duckdb(
                     "the last one stays. Check the disk, then run again."
                 )
             publish(settings.published, folder)
+        tell_new_warnings(settings, before, run_id=context.run_id)
     return dg.MaterializeResult(
         metadata={"tables": len(counts), "rows": sum(counts.values()), "version": folder.name},
         check_results=[

@@ -140,9 +140,12 @@ def volume_bound(counts: Mapping[date, int], delivered_from: date) -> Bound:
         shifts = weekday_shifts(before, weekdays[:-judged][-window:])
         added = [shifts[day] for day in weekdays[:-judged][-window:]]
         return count_bound(
-            "rows_per_day", np.expm1(np.log1p(before) - added), rows[-judged:], needed=needed,
+            "rows_per_day",
+            np.expm1(np.log1p(before) - added).tolist(),
+            rows[-judged:],
+            needed=needed,
             shifts=[shifts[day] for day in weekdays[-judged:]],
-        )  # fmt: skip
+        )
     for name, begins in (("week", _week), ("month", _month)):
         window, needed = WINDOWS[name]
         sums: dict[date, int] = {}

@@ -1,23 +1,28 @@
 """Bounds learned from history: plain numbers in, a bound out. No Dagster, no SQL, no clock.
 
 A bound is *median plus or minus k robust deviations* of what came before, on a scale on which the
-figure's noise is even: logarithms for counts, the arcsine root for rates. The deviation is 1.4826
-times the median absolute deviation, and never less than what chance alone gives a figure of that
-many rows (Poisson, binomial). Where the two agree, ``k`` is a normal quantile; where history varies
-more than chance, a Student quantile, since a deviation learned from few values is itself uncertain.
-A change that nobody would act on (``SMALLEST``) is inside whatever its significance.
+figure's noise is even: logarithms for counts and positive amounts, the arcsine root for rates, the
+cube root for a population stability index. ``k`` is a Student quantile, since a deviation learned
+from few values is itself uncertain; and a bound is never narrower than what chance alone does to
+a figure of that many rows (Poisson, binomial), nor than a change that nobody would act on
+(``SMALLEST``).
 
-Measured (``tests/unit/test_quality_learned.py`` repeats it, seeds fixed):
+Measured, as ``tests/unit/test_quality_learned.py`` repeats it (fixed seeds); "spread" is how much
+the truth itself changes from day to day or file to file, as a standard deviation of its logarithm:
 
-=========================================================  ======================================
-1,000 stationary days, 150 rows a day, Poisson             0 to 0.3 % alarms
-the same, overdispersed (sd of log .25), weekends at half  0 to 0.4 %
-1,000 files of 8 columns, no change in any                 0 to 0.2 % of files
-a day with half its rows                                   100 % found (overdispersed: 94 %)
-a null rate of 2 % that becomes 8 %, 500 rows              99 % found
-a category share of 30 % that becomes 60 %, 500 rows       100 % found
-a price level that doubles, 500 rows                       100 % found
-=========================================================  ======================================
+====================================================================  =========================
+1,000 unchanged days of 150 rows; spread 0, .1, .25 (weekends half)   0.5, 0.3, 0.3 % alarms
+a day with half its rows; the same spreads                            100, 95, 26 % found
+a day with a tenth of its rows; the same spreads                      100 % found
+1,000 unchanged files of 8 columns, 500 rows; spread 0, .1            0.1, 0.2 % complained of
+1,000 unchanged files of 2,000 rows, spread .2                        0.4 % complained of
+a null rate of 2 % that becomes 8 %; 24 files before, 8 files         82, 45 % found
+prices that double; 24 files before, 8 files                          100, 100 % found
+a category of 70 % that becomes 40 %; 24 files before, 8 files        100, 98 % found
+====================================================================  =========================
+
+Half a day's rows is 2.8 standard deviations where days differ by .25: no bound that is quiet on
+unchanged days finds more.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ def read_previous(published: Path) -> Previous | None:
     if not file.is_file():
         return None
     with duckdb.connect(str(file), read_only=True) as db:
-        build = db.execute("from meta.build").df().iloc[0].to_dict()
+        relation = db.sql("from meta.build")
+        build = dict(zip(relation.columns, relation.fetchall()[0], strict=True))
         contents: dict[tuple[str, str], set[str]] = {}
         for source, table, digest in db.execute(
             "select source, table_name, digest from meta.landed_files"
@@ -49,9 +50,13 @@ def read_previous(published: Path) -> Previous | None:
             contents.setdefault((source, table), set()).add(digest)
         totals = month_totals(db)
     return Previous(
-        built_at=build["built_at"].to_pydatetime(),
-        as_of=build["as_of"].date(),
-        made_by=tuple(str(build[name]) for name in MADE_BY) if set(MADE_BY) <= set(build) else None,
+        built_at=build["built_at"],
+        as_of=build["as_of"],
+        made_by=(
+            tuple(str(build[name] or "") for name in MADE_BY)
+            if set(MADE_BY) <= set(build)
+            else None
+        ),
         contents={key: frozenset(digests) for key, digests in contents.items()},
         totals=totals,
     )
