@@ -56,7 +56,9 @@ def run_everything(
     from crm_pipeline.definitions import defs
     from crm_pipeline.defs.landing.assets import CONTRACTS, check_sources
     from crm_pipeline.defs.landing.inbox import wait_until_settled
+    from crm_pipeline.defs.quality.accountable import accountable
     from crm_pipeline.progress import report
+    from crm_pipeline.refusals import report_failure
     from crm_pipeline.resources.leaks import free_leaked_slots, living_process
 
     check_sources(settings, sources)
@@ -84,6 +86,9 @@ def run_everything(
                 },
             },
         )
+        if not (result.success or was_interrupted(result)):
+            answerable = accountable(job.asset_layer.asset_graph)
+            report_failure(settings, instance, result.dagster_run, answerable)
     seconds = time.monotonic() - started
     if result.success:
         print(f"crm: published {settings.published / 'crm.duckdb'} in {seconds:.0f} s")

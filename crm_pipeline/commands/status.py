@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crm_pipeline.commands.query import open_published
+from crm_pipeline.defs.publication.notices import JOBS, has_notices
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.settings import Settings, load_settings
 
@@ -26,9 +27,6 @@ def overdue(landed: dict[str, datetime], expected_days: dict[str, float]) -> lis
         if age is None or age > days:
             rows.append({"table": table, "expected_every_days": days, "age_days": age})
     return rows
-
-
-JOBS = ("everything", "refresh", "training")
 
 
 def last_runs(settings: Settings) -> dict[str, dict[str, Any] | None]:
@@ -102,6 +100,7 @@ def collect(settings: Settings) -> dict[str, Any]:
                 "order by replace(kind, '_column', '') || ' ' || column_name) as columns "
                 "from meta.schema_drift where is_standing group by all order by all"
             ),
+            "runs_since": rows("from meta.runs_since order by ended_at") if has_notices(db) else [],
             "tables": rows("from meta.freshness order by all"),
             "restatements": rows(
                 "select metric, month, old_value, new_value, files, reason from meta.restatements "
@@ -132,11 +131,14 @@ def status(options: argparse.Namespace) -> int:
     for kind, run in state["runs"].items():
         if run is not None:
             print(f"  {kind}: run {run['run_id'][:8]} of {run['job']}: {run['status']}")
+    for row in state["runs_since"]:
+        print(f"  {row['outcome']} since: run {row['run_id']} of {row['job']}: {row['reason']}")
     for row in state["overdue"]:
         age = "never landed" if row["age_days"] is None else f"{row['age_days']:.1f} days old"
         print(f"  overdue: {row['table']}: {age}, expected every {row['expected_every_days']:g}")
     for row in state["failed_checks"]:
-        print(f"  {row['severity']}: {row['table_name']}: {row['check_name']}")
+        owner = f" ({row['owner']})" if row.get("owner") else ""
+        print(f"  {row['severity']}: {row['table_name']}: {row['check_name']}{owner}")
     for row in state["quarantine"]:
         print(f"  quarantine: {row['source']}.{row['table_name']}: {row['records']} records")
     for row in state["schema_drift"]:

@@ -5,10 +5,11 @@ import json
 
 import dagster as dg
 
-from crm_pipeline.alerts import send_alert
 from crm_pipeline.defs.landing.assets import CONTRACTS
 from crm_pipeline.defs.landing.inbox import scan_inbox
 from crm_pipeline.defs.landing.pending import pending_files
+from crm_pipeline.defs.quality.accountable import accountable
+from crm_pipeline.refusals import report_failure
 from crm_pipeline.settings import load_settings
 
 _TRAINING = dg.AssetSelection.key_prefixes(["models"])
@@ -70,10 +71,12 @@ def files_arrived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 
 @dg.run_failure_sensor(monitor_all_code_locations=True, minimum_interval_seconds=30)
 def run_failed(context: dg.RunFailureSensorContext) -> None:
-    """Write an alert for every failed run, also those of `crm run`."""
-    send_alert(
+    """Alert once for every failed run, and note it in the publication that stays."""
+    graph = context.repository_def.asset_graph if context.repository_def else None
+    report_failure(
         load_settings(),
-        title=f"run {context.dagster_run.job_name} failed",
-        text=context.failure_event.message or "see the run in the Dagster UI",
-        run_id=context.dagster_run.run_id,
+        context.instance,
+        context.dagster_run,
+        accountable(graph) if graph else {},
+        message=context.failure_event.message or "",
     )

@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from crm_pipeline.dbt_command import PROJECT
+from crm_pipeline.defs.quality.accountable import accountable
+from crm_pipeline.defs.quality.history_checks import RESEMBLES
 from crm_pipeline.resources.warehouse import WRITER_POOL
 
 STAGES = ("landing", "transformation", "modelling", "activation", "publication")
@@ -49,6 +51,34 @@ def test_every_asset_has_group_description_owner_and_kind(repository):
         assert node.description, name
         assert node.owners, name
         assert node.kinds, name
+
+
+def test_every_check_has_an_owner_and_a_severity_and_learned_bounds_only_warn(repository):
+    """Blocking is what makes an error: a check that blocks nothing can only warn."""
+    found = accountable(repository.asset_graph)
+    assert len(found) > 90
+    for key, check in found.items():
+        assert check.owner.startswith("team:"), key
+        assert check.severity in ("error", "warn"), key
+    warns = {key.name for key, check in found.items() if check.severity == "warn"}
+    assert warns == {RESEMBLES, "candidate_earned_its_place"}
+    undescribed = {
+        key.name
+        for key, check in found.items()
+        if not check.description and not _is_dbt_test(repository, key)
+    }
+    assert undescribed == set()
+
+
+def _is_dbt_test(repository, key):
+    spec = repository.asset_graph.get_check_spec(key)
+    return any("dbt" in name for name in spec.metadata)
+
+
+def test_every_raw_table_is_held_against_its_history(repository):
+    graph = repository.asset_graph
+    raw = {key for key in graph.get_all_asset_keys() if key.path[0] == "raw"}
+    assert {key.asset_key for key in graph.asset_check_keys if key.name == RESEMBLES} == raw
 
 
 def test_the_schemas_are_the_documented_ones(repository):

@@ -57,14 +57,19 @@ CONTRACT = {
     "risk_band?, reason_1?, reason_2?, reason_3?, model_version?",
     "scores.customer_reasons": "customer_key, as_of, model, feature, value [double], "
     "contribution [double]",
-    "meta.build": "as_of, built_at, horizon_days, code_version, sources, champions, input_digest",
+    "meta.build": "as_of, built_at, horizon_days, code_version, sources, champions, input_digest, "
+    "time_zone, currency?",
     "meta.dictionary": "table_schema, table_name, column_name, data_type, unit?, description",
     "meta.landed_files": "source, table_name, file_name, digest, rows_read [integer], "
     "rows_accepted [integer], rows_quarantined [integer], landed_at",
     "meta.quarantine": "source, table_name, file_name, reason, row_count",
     "meta.quarantine_lines": "source, table_name, file_name, line_number [bigint], column_name?, "
     "reason",
-    "meta.quality": "check_name, table_name, severity, passed [boolean], observed?, checked_at",
+    "meta.quality": "check_name, table_name, severity, passed [boolean], observed?, checked_at, "
+    "owner",
+    "meta.check_bounds": "source, table_name, measure, column_name?, observed? [double], "
+    "lower? [double], upper? [double], history [integer], needed [integer], is_judged, is_within",
+    "meta.runs_since": "run_id, ended_at, job, outcome, reason",
     "meta.freshness": "table_schema, table_name, row_count, latest_event_at?",
     "meta.model_evaluations": "model, model_version, as_of, period, metric, value [double], "
     "baseline_value? [double], champion_value? [double], decision",

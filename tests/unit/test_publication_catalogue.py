@@ -11,6 +11,7 @@ import pytest
 from crm_pipeline.defs.publication.assets import OWN_CHECK, check_results
 from crm_pipeline.defs.publication.catalogue import published_tables, unit_of
 from crm_pipeline.defs.publication.provenance import last_check_results
+from crm_pipeline.defs.quality.accountable import Accountable
 from crm_pipeline.errors import UserError
 
 
@@ -71,7 +72,10 @@ def checked(*, passed: bool) -> dg.AssetsDefinition:
     return table
 
 
-KEYS = [dg.AssetCheckKey(dg.AssetKey("table"), name) for name in ("truth", "late")]
+KEYS = {
+    dg.AssetCheckKey(dg.AssetKey("table"), name): Accountable("team:a", severity, "")
+    for name, severity in (("truth", "error"), ("late", "warn"))
+}
 
 
 def test_the_last_result_of_each_check_is_told_with_counts_and_without_values():
@@ -85,6 +89,7 @@ def test_the_last_result_of_each_check_is_told_with_counts_and_without_values():
     assert rows.loc["late", ["severity", "passed"]].to_list() == ["warn", False]
     assert pd.isna(rows.loc["late", "observed"])
     assert set(rows["table_name"]) == {"table"}
+    assert set(rows["owner"]) == {"team:a"}
 
 
 def test_a_run_that_ends_before_its_checks_leaves_what_they_last_said():
@@ -111,4 +116,5 @@ def test_the_publications_own_check_is_among_them():
     [row] = rows.to_dict("records")
     assert (row["check_name"], row["table_name"]) == (OWN_CHECK, "published.crm_duckdb")
     assert row["passed"] is True
+    assert row["owner"] == "team:data-platform"
     assert row["checked_at"] == at

@@ -1,6 +1,7 @@
 """The publication: one DuckDB file and its Parquet, written aside and swapped in whole."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from crm_pipeline.defs.modelling.store import champion_versions
 from crm_pipeline.defs.publication import records, writing
 from crm_pipeline.defs.publication.catalogue import published_tables
 from crm_pipeline.defs.publication.meta_tables import META_TABLES
+from crm_pipeline.defs.publication.notices import tell_new_warnings, warnings_of
 from crm_pipeline.defs.publication.provenance import last_check_results
 from crm_pipeline.defs.publication.restatements import find_restatements, tables_behind
 from crm_pipeline.defs.publication.swap import (
@@ -30,6 +32,7 @@ from crm_pipeline.defs.publication.swap import (
     parquet_digests,
     publish,
 )
+from crm_pipeline.defs.quality.accountable import Accountable, accountable
 from crm_pipeline.errors import UserError
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.home import Home, plain_failures
@@ -81,6 +84,7 @@ def write_publication(
     for table in _TABLES:
         counts[f"{table.schema}.{table.name}"] = writing.copy_table(con, table, folder / "parquet")
     evaluations = con.execute("select * from w.control.model_evaluations order by all").df()
+    bounds = writing.control_table(con, "check_bounds", META_TABLES["check_bounds"].types)
     con.execute("use w")
     landed, quarantined = landed_files(con).df(), quarantine_summary(con).df()
     lines = quarantine_lines(con).df()
@@ -111,6 +115,8 @@ def write_publication(
         "sources": ",".join(settings.sources),
         "champions": this.champions,
         "input_digest": digest,
+        "time_zone": settings.time_zone,
+        "currency": settings.currency,
     }
     _meta(con, "build", pd.DataFrame([build]))
     _meta(con, "publications", pd.DataFrame([vars(one) for one in (*earlier, this)]))
@@ -121,6 +127,8 @@ def write_publication(
     _meta(con, "schema_drift", drift)
     _meta(con, "contract_versions", versions)
     _meta(con, "quality", checks)
+    _meta(con, "check_bounds", bounds)
+    _meta(con, "runs_since", pd.DataFrame(columns=list(META_TABLES["runs_since"].types)))
     _meta(con, "model_evaluations", evaluations)
     _meta(con, "sample_queries", sample_queries())
     _meta(con, "freshness", writing.freshness(con, _TABLES))
@@ -136,10 +144,13 @@ def _count(con: duckdb.DuckDBPyConnection, what: str, *parameters: object) -> in
 
 PUBLISHED = dg.AssetKey(["published", "crm_duckdb"])
 OWN_CHECK = "publication_equals_warehouse"
+OWNER = "team:data-platform"
 
 
 def check_results(
-    instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey], built_at: datetime
+    instance: dg.DagsterInstance,
+    answerable: Mapping[dg.AssetCheckKey, Accountable],
+    built_at: datetime,
 ) -> pd.DataFrame:
     """Return ``meta.quality``: the last result of every check, and that of the publication's own.
 
@@ -147,8 +158,8 @@ def check_results(
     passed it, so the file may say so.
     """
     own = dg.AssetCheckKey(PUBLISHED, OWN_CHECK)
-    checks = last_check_results(instance, [key for key in keys if key != own])
-    values = (OWN_CHECK, ".".join(PUBLISHED.path), "error", True, None, built_at)
+    checks = last_check_results(instance, {k: a for k, a in answerable.items() if k != own})
+    values = (OWN_CHECK, ".".join(PUBLISHED.path), "error", True, None, built_at, OWNER)
     return pd.concat([checks, pd.DataFrame([values], columns=checks.columns)], ignore_index=True)
 
 
@@ -203,7 +214,7 @@ def publish_warehouse(
     key=PUBLISHED,
     deps=[dg.AssetKey([table.schema, table.name]) for table in _TABLES],
     group_name="publication",
-    owners=["team:data-platform"],
+    owners=[OWNER],
     kinds={"duckdb", "parquet"},
     pool=WRITER_POOL,
     retry_policy=dg.RetryPolicy(max_retries=1, delay=2),
@@ -212,6 +223,7 @@ def publish_warehouse(
         dg.AssetCheckSpec(
             OWN_CHECK,
             asset=PUBLISHED,
+            blocking=True,
             description="Every published table is row for row what the warehouse holds.",
         )
     ],
@@ -223,12 +235,14 @@ def crm_duckdb(
     with plain_failures():
         settings = home.settings()
         built_at = datetime.now(UTC).replace(tzinfo=None)
-        keys = sorted(context.job_def.asset_layer.asset_graph.asset_check_keys)
-        checks = check_results(context.instance, keys, built_at)
+        answerable = accountable(context.job_def.asset_layer.asset_graph)
+        checks = check_results(context.instance, answerable, built_at)
         with changing(settings.published):
+            before = warnings_of(settings.published)
             folder, counts, restated = publish_warehouse(
                 warehouse, settings, checks, built_at, context.run_id
             )
+        tell_new_warnings(settings, before, run_id=context.run_id)
     return dg.MaterializeResult(
         metadata={
             "tables": len(counts),

@@ -40,6 +40,8 @@ META_TABLES = {
             "sources": ("varchar", "Enabled sources, comma-separated."),
             "champions": ("varchar", "Model and version of every champion, as JSON."),
             "input_digest": ("varchar", "SHA-256 over the digests of all landed contents."),
+            "time_zone": ("varchar", "Business time zone."),
+            "currency": ("varchar", "Reporting currency; null where none is set."),
         },
     ),
     "dictionary": MetaTable(
@@ -136,6 +138,35 @@ META_TABLES = {
             "passed": ("boolean", "Whether it held."),
             "observed": ("varchar", "Counts it saw, as JSON; never values."),
             "checked_at": ("timestamp", "When, UTC."),
+            "owner": ("varchar", "Team that answers for it."),
+        },
+    ),
+    "check_bounds": MetaTable(
+        "What resembles_its_history learned of each enabled raw table, and the newest figures it "
+        "held against that. Grain: source, table, measure, column.",
+        {
+            "source": _SOURCE,
+            "table_name": _TABLE,
+            "measure": ("varchar", "What was measured; docs/operations.md lists the measures."),
+            "column_name": ("varchar", "Of which column; null is the table."),
+            "observed": ("double", "The newest figure."),
+            "lower": ("double", "Least figure that is usual; null is no limit."),
+            "upper": ("double", "Greatest figure that is usual; null is no limit."),
+            "history": ("integer", "Earlier figures it was learned from."),
+            "needed": ("integer", "Earlier figures it takes; with fewer nothing is judged."),
+            "is_judged": ("boolean", "Whether there was history enough."),
+            "is_within": ("boolean", "Whether nothing speaks against the figure."),
+        },
+    ),
+    "runs_since": MetaTable(
+        "Runs after this publication that were to replace it and did not, so that it stays. "
+        "Grain: one row a run; empty where it is the newest attempt.",
+        {
+            "run_id": ("varchar", "Run, the first eight letters of its id in the Dagster UI."),
+            "ended_at": ("timestamp", "When it ended, UTC."),
+            "job": ("varchar", "Job."),
+            "outcome": ("varchar", "refused (by a blocking check) or failed."),
+            "reason": ("varchar", "Failing checks with owner and meaning, else failed steps."),
         },
     ),
     "freshness": MetaTable(

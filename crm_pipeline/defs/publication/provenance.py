@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,8 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
 )
+
+from crm_pipeline.defs.quality.accountable import Accountable
 
 
 def _observed(metadata: dict[str, Any]) -> str:
@@ -45,11 +48,16 @@ def _last_evaluation(
     return latest.event if latest is not None else None
 
 
-def last_check_results(instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey]) -> pd.DataFrame:
-    """Return the last result of every check among ``keys`` that ever ran, for ``meta.quality``."""
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+def last_check_results(
+    instance: dg.DagsterInstance, answerable: Mapping[dg.AssetCheckKey, Accountable]
+) -> pd.DataFrame:
+    """Return the last result of every check that ever ran, for ``meta.quality``.
+
+    A check that failed shows the severity it failed with; one that passed, what it would mean.
+    """
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(answerable))
     rows = []
-    for key in keys:
+    for key, known in answerable.items():
         event = _last_evaluation(instance, key, records.get(key))
         evaluated = dg.DagsterEventType.ASSET_CHECK_EVALUATION
         if event is None or event.dagster_event is None:
@@ -61,11 +69,12 @@ def last_check_results(instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey
             (
                 key.name,
                 ".".join(key.asset_key.path),
-                "error" if data.severity == dg.AssetCheckSeverity.ERROR else "warn",
+                known.severity if data.passed else data.severity.value.lower(),
                 data.passed,
                 _observed(dict(data.metadata)) or None,
                 datetime.fromtimestamp(event.timestamp, UTC).replace(tzinfo=None),
+                known.owner,
             )
         )
-    names = ["check_name", "table_name", "severity", "passed", "observed", "checked_at"]
+    names = ["check_name", "table_name", "severity", "passed", "observed", "checked_at", "owner"]
     return pd.DataFrame(rows, columns=names)

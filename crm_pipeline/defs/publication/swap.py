@@ -5,8 +5,8 @@ names one folder of ``published/.versions``; moving that one link swaps everythi
 reader that has the old file open keeps it. The last three publications stay on disk.
 
 A folder that holds ``digests.json`` is a whole publication, wherever the link points; one that does
-not, above the link, is what a killed run left. Whoever adds, moves or removes versions holds
-``changing``.
+not, above the link, is what a killed run left. Whoever adds, moves, changes or removes versions
+holds ``changing``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,7 @@ FILE = "crm.duckdb"
 DIGESTS = "digests.json"
 LOCK = ".publication.lock"
 LINKS = (FILE, "parquet")
+_AMENDED = ".amended"
 _WAIT_SECONDS = 600.0
 
 
@@ -219,3 +220,26 @@ def link_or_copy(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+def amend(published: Path, change: Callable[[Path], None]) -> None:
+    """Replace the DuckDB file that readers see by a copy that ``change`` was made to.
+
+    The publication stays what it is: its number, its Parquet, what is kept before it. ``change``
+    gets the copy's path and leaves it closed and checkpointed. Killed before the rename, nothing
+    changed, and what is left is ``unfinished`` like any other.
+    """
+    version = current_version(published)
+    assert version is not None
+    for path in unfinished(published):
+        remove(path)
+    folder = published / ".versions" / _AMENDED
+    folder.mkdir()
+    copy = folder / FILE
+    shutil.copyfile(version / FILE, copy)
+    change(copy)
+    copy.chmod(0o444)
+    fsync(copy)
+    os.replace(copy, version / FILE)
+    fsync(version)
+    remove(folder)

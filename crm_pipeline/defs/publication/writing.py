@@ -113,6 +113,20 @@ def write_meta(
         con.execute(f"comment on column meta.{quoted(name)}.{quoted(column)} is {text(meaning)}")
 
 
+def control_table(
+    con: duckdb.DuckDBPyConnection, name: str, columns: Iterable[str]
+) -> pd.DataFrame:
+    """Return ``w.control.<name>``, without rows where the warehouse does not have it yet."""
+    found = con.execute(
+        "select count(*) from duckdb_tables() "
+        "where database_name = 'w' and schema_name = 'control' and table_name = ?",
+        [name],
+    ).fetchone()
+    if not found or not found[0]:
+        return pd.DataFrame(columns=list(columns))
+    return con.execute(f"select * from w.control.{quoted(name)} order by all").df()
+
+
 def dictionary(con: duckdb.DuckDBPyConnection, tables: Iterable[PublishedTable]) -> pd.DataFrame:
     """Return one row a published column, ``meta`` included: meaning, type, unit."""
     units = {

@@ -1,12 +1,21 @@
 """Checks that dbt does not own: Great Expectations at the edges, and truths across tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 
 from crm_pipeline.defs.landing.assets import CONTRACTS
+from crm_pipeline.defs.quality.closed_months import (
+    CLOSED_MONTHS,
+    Moved,
+    closed_months,
+    tables_behind_totals,
+)
 from crm_pipeline.defs.quality.expectations_bridge import read_for_suite, validate
-from crm_pipeline.defs.quality.truths import TRUTHS
+from crm_pipeline.defs.quality.previous import read_previous
+from crm_pipeline.defs.quality.truths import LAST_MART, TRUTHS
+from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.home import Home, plain_failures
 from crm_pipeline.resources.warehouse import WRITER_POOL, Warehouse
 from expectations import suite_names
@@ -87,6 +96,51 @@ landed_expectations = _expectation_checks("raw", "landed_expectations")
 score_expectations = _expectation_checks("scores", "score_expectations")
 
 
+_CLOSED_MONTHS = dg.AssetCheckKey(dg.AssetKey(LAST_MART.split(".")), CLOSED_MONTHS)
+_BEHIND_TOTALS = tables_behind_totals(ensure_manifest())
+
+
+def _closed_months_spec() -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        CLOSED_MONTHS,
+        asset=_CLOSED_MONTHS.asset_key,
+        blocking=True,
+        description="A published total of a complete month changes only where a file landed, was "
+        "corrected or retracted that touches the month. If not: `crm run --full-refresh` builds "
+        "everything anew and publishes what that gives.",
+    )
+
+
+def _asked_for_a_rebuild(run_config: Mapping[str, Any]) -> bool:
+    config = run_config.get("ops", {}).get("build_marts", {}).get("config", {})
+    return bool(config.get("full_refresh", False))
+
+
+def _closed_months_result(moved: Moved, *, is_rebuild: bool) -> dg.AssetCheckResult:
+    """Return the result: an error, unless everything was built anew on request, which is right."""
+    months = ", ".join(f"{month:%Y-%m}" for month in moved.unexplained)
+    said = f"{moved.compared} closed months compared, {len(moved.changed)} changed"
+    if moved.unexplained:
+        said = (
+            f"the totals of {months} differ from the last publication, and no file that landed "
+            "since touches them: `crm run --full-refresh` builds everything anew and publishes it"
+        )
+    elif moved.reason:
+        said += f": {moved.reason}"
+    return dg.AssetCheckResult(
+        check_name=CLOSED_MONTHS,
+        asset_key=_CLOSED_MONTHS.asset_key,
+        passed=not moved.unexplained,
+        severity=dg.AssetCheckSeverity.WARN if is_rebuild else dg.AssetCheckSeverity.ERROR,
+        description=said,
+        metadata={
+            "months_compared": moved.compared,
+            "months_changed": len(moved.changed),
+            "exceptions": len(moved.unexplained),
+        },
+    )
+
+
 def _truth_checks(schema: str, name: str) -> dg.AssetChecksDefinition:
     truths = [truth for truth in TRUTHS if truth.asset.startswith(f"{schema}.")]
 
@@ -101,7 +155,8 @@ def _truth_checks(schema: str, name: str) -> dg.AssetChecksDefinition:
                 description=truth.description,
             )
             for truth in truths
-        ],
+        ]
+        + ([_closed_months_spec()] if schema == "marts" else []),
         can_subset=True,
         pool=WRITER_POOL,
     )
@@ -122,6 +177,11 @@ def _truth_checks(schema: str, name: str) -> dg.AssetChecksDefinition:
                     description=truth.description,
                     metadata={"exceptions": exceptions},
                 )
+            if _CLOSED_MONTHS in context.selected_asset_check_keys:
+                previous = read_previous(home.settings().published)
+                moved = closed_months(db, previous, home.settings(), CONTRACTS, _BEHIND_TOTALS)
+                is_rebuild = _asked_for_a_rebuild(context.run.run_config)
+                yield _closed_months_result(moved, is_rebuild=is_rebuild)
 
     return truths_hold
 
