@@ -244,6 +244,12 @@ def prepare_home(settings: Settings) -> None:
         ) from None
 
 
+def set_environment(values: Mapping[str, str]) -> Settings:
+    """Set settings for the rest of this process and those it starts; return them all."""
+    os.environ.update(values)
+    return load_settings()
+
+
 def export_environment(
     settings: Settings, environment: MutableMapping[str, str] | None = None
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -13,7 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from crm_pipeline.errors import UserError
-from crm_pipeline.settings import Settings, load_settings, parse_date, prepare_home
+from crm_pipeline.settings import (
+    Settings,
+    load_settings,
+    parse_date,
+    prepare_home,
+    set_environment,
+)
 
 
 def reproduce(options: argparse.Namespace) -> int:
@@ -75,8 +80,10 @@ def _reproduce(
     _appoint_champions(home, moment)
     if publication is not None:
         as_of = publication.as_of.isoformat()
-    _environment(home, json.loads(publication.settings) if publication else {})
-    code = run_everything(load_settings(), sources=[], as_of=as_of, job_name="refresh")
+    recorded = json.loads(publication.settings) if publication else {}
+    # nobody is alerted by what happens in a scratch home
+    then = set_environment({**recorded, "CRM_HOME": str(home), "CRM_ALERT_WEBHOOK": ""})
+    code = run_everything(then, sources=[], as_of=as_of, job_name="refresh")
     if code != 0:
         kept = target.with_name(target.name + ".logs")
         shutil.copytree(home / "logs", kept, dirs_exist_ok=True)
@@ -105,13 +112,6 @@ def _appoint_champions(home: Path, moment: object) -> None:
             tracking.appoint(spec.name, tracking.champion_at(spec.name, moment.known_at))
 
 
-def _environment(home: Path, recorded: dict[str, str]) -> None:
-    """Set the settings of then, for this process and those it starts; nobody is alerted."""
-    os.environ.update(
-        {**recorded, "CRM_HOME": str(home), "CRM_ALERT_WEBHOOK": "", "CRM_KEEP_HISTORY_DAYS": ""}
-    )
-
-
 def _write_features(home: Path, folder: Path) -> None:
     """Write the features, which are not published, as they were then."""
     from crm_pipeline.defs.publication.writing import quoted, text
@@ -133,12 +133,13 @@ def _write_features(home: Path, folder: Path) -> None:
 
 def _compare(publication: object, target: Path) -> int:
     from crm_pipeline.code_version import code_version
-    from crm_pipeline.defs.publication.records import Publication, parquet_digests
+    from crm_pipeline.defs.publication.records import Publication
+    from crm_pipeline.defs.publication.swap import parquet_digests
 
     assert isinstance(publication, Publication)
-    then, now = json.loads(publication.digests), parquet_digests(target / "parquet")
+    then, now = json.loads(publication.digests), parquet_digests(target)
     differing = sorted(
-        name.removesuffix(".parquet").replace("/", ".")
+        name.removeprefix("parquet/").removesuffix(".parquet").replace("/", ".")
         for name in then.keys() | now.keys()
         if then.get(name) != now.get(name)
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+VERSIONS = "__versions"
 Lineage = dict[str, dict[str, list[tuple[str, str]]]]
 """Model's unique id -> column -> (parent's unique id, parent's column)."""
 
@@ -20,11 +21,14 @@ def _name(node: Mapping[str, Any]) -> str:
 
 def _relations(manifest: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     nodes = [*manifest["nodes"].values(), *manifest["sources"].values()]
-    return {
+    found = {
         (node["schema"], _name(node)): node["unique_id"]
         for node in nodes
         if node["resource_type"] in ("model", "seed", "source")
     }
+    # beside a raw table lies the view of its versions, with the same columns
+    versions = {(schema, f"{name}{VERSIONS}"): key for (schema, name), key in found.items()}
+    return versions | found
 
 
 def _in_order(manifest: Mapping[str, Any]) -> list[str]:
@@ -69,6 +73,8 @@ def column_lineage(manifest: Mapping[str, Any], seed_columns: Mapping[str, list[
     for node in manifest["sources"].values():
         columns = list(node["columns"])
         learn(node, [*columns, "_file", "_line"] if node["schema"] == "raw" else columns)
+        if node["schema"] == "raw":
+            schema["raw"][_name(node) + VERSIONS] = schema["raw"][_name(node)]
     for unique_id, columns in seed_columns.items():
         learn(manifest["nodes"][unique_id], columns)
     found: Lineage = {}

@@ -13,6 +13,8 @@
 
 {% macro raw_rows(source_name, table_name) %}{{ source_name }}__{{ table_name }}{% endmacro %}
 
+{% macro raw_versions(source_name, table_name) %}{{ source_name }}__{{ table_name }}{% endmacro %}
+
 {% macro is_touched(column, keys_model) %}{{ column }} is not null{% endmacro %}
 
 {% macro touched_records(kind) %}select '{{ kind }}' as kind{% endmacro %}

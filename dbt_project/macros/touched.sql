@@ -18,8 +18,12 @@
     kind that the model is `rebuilt_by` (landing makes a view of these). A table that does not name
     that kind is read whole, and a change in it rebuilds everything (landing/changes.py).
 -#}
-{% macro raw_rows(source_name, table_name) -%}
+{% macro raw_rows(source_name, table_name, beside='') -%}
     {%- set relation = source(source_name, table_name) -%}
+    {#- in a unit test the rows that are given stand for the view beside the table -#}
+    {%- if beside and not relation.is_cte -%}
+        {%- set relation = relation.incorporate(path={'identifier': relation.identifier ~ beside}) -%}
+    {%- endif -%}
     {%- set kind = (model.config.meta or {}).get('rebuilt_by') if execute else none -%}
     {%- if kind and in_part() and names(source_name, table_name, kind) -%}
         {%- set relation = api.Relation.create(
@@ -27,6 +31,12 @@
         ) -%}
     {%- endif -%}
     {{- relation -}}
+{%- endmacro %}
+
+
+{#- The same with every version of every key, of a raw table that states a version column. -#}
+{% macro raw_versions(source_name, table_name) -%}
+    {{- raw_rows(source_name, table_name, '__versions') -}}
 {%- endmacro %}
 
 

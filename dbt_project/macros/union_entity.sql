@@ -21,12 +21,24 @@
             ('gender', text), ('birth_year', 'integer'), ('income_amount', 'decimal(18, 2)'),
             ('education', text), ('occupation', text), ('is_marketing_allowed', 'boolean'),
         ],
+        'customer_versions': [
+            ('customer_key', text), ('record_key', text), ('source', text),
+            ('changed_at', 'timestamp'),
+            ('country', text), ('region', text), ('city', text), ('acquisition_channel', text),
+            ('gender', text), ('birth_year', 'integer'), ('income_amount', 'decimal(18, 2)'),
+            ('education', text), ('occupation', text), ('is_marketing_allowed', 'boolean'),
+        ],
         'customer_links': [
             ('source', text), ('customer_key', text), ('linked_customer_key', text),
         ],
         'products': [
             ('product_key', text), ('source', text), ('product_name', text), ('category', text),
             ('subcategory', text), ('is_merchandise', 'boolean'),
+        ],
+        'product_versions': [
+            ('product_key', text), ('source', text), ('changed_at', 'timestamp'),
+            ('product_name', text), ('category', text), ('subcategory', text),
+            ('is_merchandise', 'boolean'),
         ],
         'orders': [
             ('order_key', text), ('source', text), ('customer_key', text),

@@ -13,6 +13,13 @@ CONTRACT = {
     "income_amount?, education?, occupation?, is_marketing_allowed?",
     "marts.dim_products": "product_key, source, is_stub, product_name?, category?, subcategory?, "
     "is_merchandise",
+    "marts.dim_customers_history": "customer_key, version_number [integer], source, is_stub, "
+    "valid_from_at?, valid_to_at?, valid_from_on?, valid_to_on?, is_current, country?, region?, "
+    "city?, acquisition_channel?, gender?, birth_year? [integer], income_amount?, education?, "
+    "occupation?, is_marketing_allowed?",
+    "marts.dim_products_history": "product_key, version_number [integer], source, is_stub, "
+    "valid_from_at?, valid_to_at?, valid_from_on?, valid_to_on?, is_current, product_name?, "
+    "category?, subcategory?, is_merchandise",
     "marts.dim_dates": "date_on, month [date], quarter [integer], year [integer], "
     "iso_week [integer], weekday [integer], is_weekend",
     "marts.fct_orders": "order_key, source, customer_key?, ordered_at, ordered_on, channel?, "

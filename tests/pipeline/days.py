@@ -25,10 +25,10 @@ from crm_pipeline.defs.modelling.store import (
     write_scores,
 )
 from crm_pipeline.defs.publication.assets import publish_warehouse
+from crm_pipeline.defs.publication.swap import parquet_digests
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.warehouse import Warehouse
 from tests.pipeline.landed import LandedWarehouse
-from tests.pipeline.support import parquet_digests
 
 CHECKS = ["check_name", "table_name", "severity", "passed", "observed", "checked_at"]
 
@@ -106,7 +106,7 @@ class Days(LandedWarehouse):
             return db.execute(sql).fetchall()
 
     def digests(self) -> dict[str, str]:
-        return parquet_digests(self.folder / "published" / "parquet")
+        return parquet_digests(self.folder / "published")
 
     def twin(self, folder: Path) -> Days:
         """Copy the whole home, publications included."""

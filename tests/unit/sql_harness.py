@@ -59,6 +59,15 @@ def declared_tables(project: Path = PROJECT) -> dict[str, list[tuple[str, str]]]
     return tables
 
 
+def versioned_tables(project: Path = PROJECT) -> list[str]:
+    """Return ``schema.table`` of the sources that keep versions of a key."""
+    return [
+        f"{source.schema}.{source.identifier}"
+        for source in project_manifest(project).sources.values()
+        if source.schema == "raw" and (source.config.meta or {}).get("version")
+    ]
+
+
 @contextmanager
 def environment_of(values: Mapping[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in values}
@@ -102,6 +111,8 @@ class SqlWarehouse:
                 db.execute(f"create schema if not exists {table.split('.')[0]}")
                 types = ", ".join(f'"{name}" {kind}' for name, kind in columns)
                 db.execute(f"create table {table} ({types})")
+            for table in versioned_tables(self.project):
+                db.execute(f"create view {table}__versions as from {table}")
             self._write_settings(db)
 
     @property

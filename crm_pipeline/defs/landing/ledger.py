@@ -196,18 +196,31 @@ def create_raw_view(con: duckdb.DuckDBPyConnection, contract: TableContract) -> 
     First the rows after the as-of day fall away, then, of the rows of one key, the greatest
     version wins, then the greatest file name, then the greatest line: so publishing as of D equals
     publishing from data that ends at D.
+
+    Beside the view of a table with versions stands ``raw.<source>__<table>__versions``: one row of
+    each key and version, chosen likewise.
     """
+    _create_views(con, contract, contract.identifier, each_version=False)
+    if contract.key and contract.version:
+        _create_views(con, contract, f"{contract.identifier}__versions", each_version=True)
+
+
+def _create_views(
+    con: duckdb.DuckDBPyConnection, contract: TableContract, view: str, *, each_version: bool
+) -> None:
     landed = f"landing.{identifier(contract.identifier)}"
-    view = _rows_that_count(contract, landed)
-    con.execute(f"create or replace view raw.{identifier(contract.identifier)} as {view}")
+    rows = _rows_that_count(contract, landed, each_version)
+    con.execute(f"create or replace view raw.{identifier(view)} as {rows}")
     for column in contract.columns:
         if column.identifies:
-            name = identifier(f"{contract.identifier}__{column.identifies}")
-            view = _rows_touched(contract, column, landed)
-            con.execute(f"create or replace view touched.{name} as {view}")
+            rows = _rows_touched(contract, column, landed, each_version)
+            name = identifier(f"{view}__{column.identifies}")
+            con.execute(f"create or replace view touched.{name} as {rows}")
 
 
-def _rows_touched(contract: TableContract, column: ColumnContract, landed: str) -> str:
+def _rows_touched(
+    contract: TableContract, column: ColumnContract, landed: str, each_version: bool
+) -> str:
     """SQL for the rows that count and name a touched entity, found without a look at the others.
 
     The values are compared as they stand in the file, so that DuckDB skips what cannot match; of
@@ -228,15 +241,15 @@ def _rows_touched(contract: TableContract, column: ColumnContract, landed: str) 
         )
         rows += f" union all select * from {landed} where {name} is null and {nameless}"
     if not contract.key:
-        return _rows_that_count(contract, f"({rows})")
+        return _rows_that_count(contract, f"({rows})", each_version)
     key = ", ".join(identifier(part) for part in contract.key)
     candidates = f"(select * from {landed} semi join ({rows}) using ({key}))"
-    winners = _rows_that_count(contract, candidates)
+    winners = _rows_that_count(contract, candidates, each_version)
     nameless = "" if column.required else f" or ({name} is null and {nameless})"
     return f"select * from ({winners}) where {name} in ({values}){nameless}"
 
 
-def _rows_that_count(contract: TableContract, landed: str) -> str:
+def _rows_that_count(contract: TableContract, landed: str, each_version: bool) -> str:
     columns = ", ".join(identifier(column.name) for column in contract.stored_columns)
     view = (
         f"select {columns}, _file, _line from ("
@@ -249,10 +262,15 @@ def _rows_that_count(contract: TableContract, landed: str) -> str:
     if contract.event_time:
         view += f" cross join ({_HORIZON}) where {_until_as_of(contract, contract.event_time)}"
     if contract.key:
-        order = [f"{identifier(contract.version)} desc nulls last"] if contract.version else []
-        order += ["_file desc", "_line desc"]
-        key = ", ".join(identifier(name) for name in contract.key)
-        view += f" qualify row_number() over (partition by {key} order by {', '.join(order)}) = 1"
+        key, order = [identifier(name) for name in contract.key], ["_file desc", "_line desc"]
+        if contract.version and each_version:
+            key.append(identifier(contract.version))
+        elif contract.version:
+            order.insert(0, f"{identifier(contract.version)} desc nulls last")
+        view += (
+            f" qualify row_number() over (partition by {', '.join(key)} "
+            f"order by {', '.join(order)}) = 1"
+        )
     return view
 
 
