@@ -159,4 +159,19 @@ TRUTHS = (
         ),
     ),
     *(_coverage(model.table) for model in MODELS),
+    Truth(
+        name="contributions_are_unique",
+        asset="scores.customer_reasons",
+        also=("marts.dim_customers",),
+        description="One row a customer, model and feature, and every customer is known. If not: "
+        "materialise the churn scores again.",
+        exceptions=_fixed(
+            """
+            with reasons as (select customer_key, model, feature from scores.customer_reasons)
+            select (select count(*) from reasons) - (select count(*) from (
+                        select distinct customer_key, model, feature from reasons))
+                 + (select count(*) from reasons anti join marts.dim_customers using (customer_key))
+            """
+        ),
+    ),
 )
