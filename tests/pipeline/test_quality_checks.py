@@ -36,6 +36,11 @@ PLANTED: dict[tuple[str, str], list[str]] = {
         "delete from marts.kpi_monthly where returned_amount > 1 and month = (select max(month) "
         "from marts.kpi_monthly where returned_amount > 1)",
     ],
+    ("contributions_are_unique", "scores.customer_reasons"): [
+        "insert into scores.customer_reasons select * from scores.customer_reasons limit 1",
+        "update scores.customer_reasons set customer_key = 'demo:nobody' where "
+        + ONE.format("scores.customer_reasons"),
+    ],
 } | {
     ("scores_every_buyer_once", f"scores.{table}"): [
         f"delete from scores.{table} where " + ONE.format(f"scores.{table}"),
