@@ -144,7 +144,7 @@ def status(options: argparse.Namespace) -> int:
     for row in state["schema_drift"]:
         print(
             f"  schema drift: {row['source']}.{row['table_name']}: {row['columns']} "
-            f"({row['files']} files; meta.schema_drift says more)"
+            f"({row['files']} file(s); see meta.schema_drift)"
         )
     if state["restatements"]:
         print(f"  restated: {len(state['restatements'])} published figures (meta.restatements)")
