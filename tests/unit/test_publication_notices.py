@@ -80,7 +80,7 @@ def alerts(home: Path) -> list[dict]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-# --- the notice ----------------------------------------------------------------------------------
+# --- the notice ---
 
 
 def test_a_healthy_publication_has_no_notice(tmp_path):
@@ -168,7 +168,7 @@ def test_a_publication_from_before_there_were_notices_is_left_alone(tmp_path):
     assert warnings_of(published) == {}
 
 
-# --- a failed run ----------------------------------------------------------------------------------
+# --- a failed run ---
 
 
 def run(name: str, *, passed: bool = False, publishes: bool = False, breaks: bool = False):
@@ -285,7 +285,7 @@ def test_a_full_disk_does_not_hide_why_the_run_failed(tmp_path, monkeypatch, cap
     assert len(alerts(tmp_path)) == 1
 
 
-# --- warnings ----------------------------------------------------------------------------------------
+# --- warnings ---
 
 
 def test_a_warning_is_alerted_when_it_is_new_and_not_again_while_unchanged(tmp_path):

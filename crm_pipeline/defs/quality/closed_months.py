@@ -177,8 +177,9 @@ def _months_of(con: duckdb.DuckDBPyConnection, table: TableContract, where: str)
     """Return the months of the rows ``where``, and note which orders these name."""
     place = f"landing.{identifier(table.identifier)}"
     if table.key:
-        key = ", ".join(identifier(name) for name in table.key)
-        where = f"row({key}) in (select row({key}) from {place} where {where})"
+        parts = ", ".join(f"k{n} := {identifier(name)}" for n, name in enumerate(table.key))
+        key = f"struct_pack({parts})"
+        where = f"{key} in (select {key} from {place} where {where})"
     order = table.identity_of("order")
     if order is not None:
         con.execute(
