@@ -85,6 +85,8 @@ CONTRACT = {
     "meta.restatements": "publication [integer], restated_at, run_id, metric, month [date], "
     "old_value? [double], new_value? [double], as_of_before [date], as_of_after [date], files, "
     "reason",
+    "meta.fact_knowledge": "source, table_name, document_kind, document, happened_at?, known_at, "
+    "last_changed_at, is_restated",
     "meta.sample_queries": "title, question, sql",
 }
 

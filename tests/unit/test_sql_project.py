@@ -72,7 +72,7 @@ def test_models_with_a_case_or_a_window_have_a_unit_test():
 
 
 def test_every_public_column_is_explained_and_typed():
-    assert len(_public()) == 14
+    assert len(_public()) == 16
     for model in _public():
         assert model.config.contract.enforced, model.name
         assert "Grain:" in model.description, model.name
@@ -84,7 +84,7 @@ def test_every_public_column_is_explained_and_typed():
 def test_every_published_table_names_its_key():
     published = [*_public(), *project_manifest().sources.values()]
     published = [node for node in published if node.schema in ("marts", "scores")]
-    assert len(published) == 18
+    assert len(published) == 20
     for node in published:
         key = node.config.meta["key"]
         assert set(key) <= set(node.columns), node.name

@@ -21,6 +21,7 @@ from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.defs.modelling.store import champion_versions
 from crm_pipeline.defs.publication import records, writing
 from crm_pipeline.defs.publication.catalogue import published_tables
+from crm_pipeline.defs.publication.knowledge import learn_documents, write_fact_knowledge
 from crm_pipeline.defs.publication.meta_tables import META_TABLES
 from crm_pipeline.defs.publication.notices import tell_new_warnings, warnings_of
 from crm_pipeline.defs.publication.provenance import last_check_results
@@ -121,6 +122,7 @@ def write_publication(
     _meta(con, "build", pd.DataFrame([build]))
     _meta(con, "publications", pd.DataFrame([vars(one) for one in (*earlier, this)]))
     _meta(con, "restatements", pd.concat([restated_before, restated]))
+    write_fact_knowledge(con, _CONTRACTS, settings.time_zone)
     _meta(con, "landed_files", landed)
     _meta(con, "quarantine", quarantined)
     _meta(con, "quarantine_lines", lines)
@@ -193,6 +195,7 @@ def publish_warehouse(
     """
     with warehouse.writer() as db:
         records.remember(db, settings.published / FILE)
+        learn_documents(db, _CONTRACTS)
         made = records.publications(db)
     folder = new_version(settings.published, after=made[-1].publication if made else 0)
     with warehouse.publishing(folder / FILE) as db:

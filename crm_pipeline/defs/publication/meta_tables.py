@@ -233,6 +233,20 @@ META_TABLES = {
             ),
         },
     ),
+    "fact_knowledge": MetaTable(
+        "When each fact happened and when it became known; what no longer counts is not listed. "
+        "Grain: source, table, document.",
+        {
+            "source": _SOURCE,
+            "table_name": _TABLE,
+            "document_kind": ("varchar", "order, or file where the rows name no order."),
+            "document": ("varchar", "The source's own number of it, or the file's name."),
+            "happened_at": ("timestamp", "Its first event, UTC; null where the rows have no time."),
+            "known_at": ("timestamp", "When the first of it landed, UTC."),
+            "last_changed_at": ("timestamp", "When what last changed it landed, UTC."),
+            "is_restated": ("boolean", "Whether it changed after it had become known."),
+        },
+    ),
     "sample_queries": MetaTable(
         "Questions with the query that answers them; the tests run each. Grain: one row a query.",
         {
