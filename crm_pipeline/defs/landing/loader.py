@@ -30,6 +30,7 @@ from crm_pipeline.defs.landing.rebuild import land_again
 from crm_pipeline.defs.landing.report import FileOutcome, LandingReport
 from crm_pipeline.defs.landing.store import store_content, transaction
 from crm_pipeline.defs.landing.stream import digest_of_bytes
+from crm_pipeline.defs.landing.views import create_raw_view
 from crm_pipeline.disk import is_full, plain_if_full
 from crm_pipeline.errors import UserError
 
@@ -342,7 +343,7 @@ class _Run:
         with transaction(self.con):
             for key, table in self.tables.items():
                 if key not in self.blocked:
-                    ledger.create_raw_view(self.con, table)
+                    create_raw_view(self.con, table)
 
     def report(self) -> LandingReport:
         outcomes: dict[tuple[str, str], list[FileOutcome]] = defaultdict(list)
