@@ -270,14 +270,16 @@ class _Run:
     def _enter_copy(
         self, file: InboxFile, table: TableContract, digest: str, raw_digest: str
     ) -> None:
-        """Record a file whose content is stored already."""
+        """Record a file whose content is stored already: under another name, or from before."""
+        own = any(e.digest == digest for e in self._entries(table) if e.file_name == file.path.name)
         with transaction(self.con):
             number = self._append(file, table, digest, raw_digest)
         content = ledger.contents(self.con, table)[digest]
         self._note(
-            file, "copy", digest=digest, landing_number=number, rows_read=content.rows_read,
-            rows_accepted=content.rows_accepted, rows_quarantined=content.rows_quarantined,
-            message="its content had landed under another name",
+            file, "landed" if own else "copy", digest=digest, landing_number=number,
+            rows_read=content.rows_read, rows_accepted=content.rows_accepted,
+            rows_quarantined=content.rows_quarantined,
+            message="it counts again" if own else "its content had landed under another name",
         )  # fmt: skip
 
     def _enter(self, file: InboxFile, table: TableContract, prepared: Prepared) -> None:
