@@ -166,7 +166,8 @@ def _touched(
         if order is not None:
             where = (
                 f"{order.identity_sql} in (select id from named_orders "
-                f"where source = {literal(table.source)})"
+                # a row that names no order names not all the others that name none
+                f"where source = {literal(table.source)} and id <> '')"
             )
             months |= _months(con, table, where)
     # a business day of another zone may be the neighbouring month's
