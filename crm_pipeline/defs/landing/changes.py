@@ -284,10 +284,11 @@ def _changed_rows(con: duckdb.DuckDBPyConnection, table: TableContract, where: s
     )
     count = _count(con, "select count(*) from changed")
     if table.key and count:
-        key = ", ".join(identifier(name) for name in table.key)
+        pairs = zip(table.key_sql("stored"), table.key_sql("changed"), strict=True)
+        same_key = " and ".join(f"{one} = {other}" for one, other in pairs)
         con.execute(
-            f"create or replace temp table changed as select {selected} from {place} "
-            f"semi join changed using ({key})"
+            f"create or replace temp table changed as select {selected} from {place} as stored "
+            f"semi join changed on {same_key}"
         )
     return count
 
