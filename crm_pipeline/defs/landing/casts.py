@@ -23,7 +23,9 @@ def from_text(column: ColumnContract, contract: TableContract, value: str) -> st
     """
     kind = column.data_type
     if kind == "varchar":
-        return value
+        # one number, written one way: else a padded key would stand beside its own
+        is_number = column.identifies or column.name in contract.key
+        return f"trim({value})" if is_number else value
     if kind in _INTEGERS:
         cast = f"try_cast({value} as {kind})"
         return (

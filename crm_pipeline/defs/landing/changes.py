@@ -284,11 +284,10 @@ def _changed_rows(con: duckdb.DuckDBPyConnection, table: TableContract, where: s
     )
     count = _count(con, "select count(*) from changed")
     if table.key and count:
-        pairs = zip(table.key_sql("stored"), table.key_sql("changed"), strict=True)
-        same_key = " and ".join(f"{one} = {other}" for one, other in pairs)
+        key = ", ".join(identifier(name) for name in table.key)
         con.execute(
-            f"create or replace temp table changed as select {selected} from {place} as stored "
-            f"semi join changed on {same_key}"
+            f"create or replace temp table changed as select {selected} from {place} "
+            f"semi join changed using ({key})"
         )
     return count
 

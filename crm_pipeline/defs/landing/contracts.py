@@ -7,9 +7,7 @@ import json
 from dataclasses import dataclass
 from datetime import date
 
-from crm_pipeline.defs.landing.sqltext import identifier
-
-PARSER_VERSION = 2
+PARSER_VERSION = 1
 """Raise it when the same file and contract land differently: contents are then landed again."""
 
 
@@ -114,13 +112,6 @@ class TableContract:
     def identity_of(self, kind: str) -> ColumnContract | None:
         """Return the column that identifies a ``kind`` of entity, or ``None``."""
         return next((column for column in self.columns if column.identifies == kind), None)
-
-    def key_sql(self, alias: str = "") -> tuple[str, ...]:
-        """SQL for the parts of the key as models read them: ``" 7"`` and ``"7"`` are one key."""
-        place = f"{alias}." if alias else ""
-        columns = [self.column(name) for name in self.key]
-        named = [(f"{place}{identifier(column.name)}", column.data_type) for column in columns]
-        return tuple(f"trim({name})" if kind == "varchar" else name for name, kind in named)
 
     @property
     def digest(self) -> str:

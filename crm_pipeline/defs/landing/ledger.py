@@ -190,56 +190,6 @@ def forget_table(con: duckdb.DuckDBPyConnection, contract: TableContract) -> Non
         )
 
 
-<<<<<<< HEAD
-=======
-def create_raw_view(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
-    """(Re)create ``raw.<source>__<table>``: the rows that count, as of the run's day.
-
-    First the rows after the as-of day fall away, then, of the rows of one key, the greatest
-    version wins, then the greatest file name, then the greatest line: so publishing as of D equals
-    publishing from data that ends at D.
-    """
-    columns = ", ".join(identifier(column.name) for column in contract.stored_columns)
-    view = (
-        f"select {columns}, _file, _line from ("
-        f"select stored.*, held.file_name as _file "
-        f"from landing.{identifier(contract.identifier)} as stored "
-        "join control.current_contents as held on held.digest = stored._digest "
-        f"and held.source = {literal(contract.source)} "
-        f"and held.table_name = {literal(contract.name)})"
-    )
-    if contract.event_time:
-        view += f" cross join ({_HORIZON}) where {_until_as_of(contract, contract.event_time)}"
-    if contract.key:
-        order = [f"{identifier(contract.version)} desc nulls last"] if contract.version else []
-        order += ["_file desc", "_line desc"]
-        key = ", ".join(contract.key_sql())
-        view += f" qualify row_number() over (partition by {key} order by {', '.join(order)}) = 1"
-    con.execute(f"create or replace view raw.{identifier(contract.identifier)} as {view}")
-
-
-_HORIZON = """
-select _as_of, _zone, _end_at - interval 1 day as _surely_before, _end_at + interval 1 day
-    as _surely_after
-from (select max(as_of) as _as_of, max(time_zone) as _zone,
-    timezone('UTC', timezone(max(time_zone), cast(max(as_of) + 1 as timestamp))) as _end_at
-    from control.run_settings)
-"""
-
-
-def _until_as_of(contract: TableContract, event_time: str) -> str:
-    event = identifier(event_time)
-    if contract.column(event_time).data_type == "date":
-        return f"({event} <= _as_of or {event} is null or _as_of is null)"
-    # The day of an event is asked of ICU only around the end of the as-of day: it is slow.
-    day = f"cast(timezone(_zone, timezone('UTC', {event})) as date)"
-    return (
-        f"({event} < _surely_before or ({event} < _surely_after and {day} <= _as_of) "
-        f"or {event} is null or _as_of is null)"
-    )
-
-
->>>>>>> f648cae (wip)
 def event_span(
     con: duckdb.DuckDBPyConnection,
     contracts: Mapping[str, SourceContract],
