@@ -146,13 +146,11 @@ class Generator:
             file.write_bytes(self._parquet(rows))
             return
         if self.table.format == "jsonl":
-            names = [column.header for column in self.table.columns]
+            columns = self.table.columns
             lines = [
-                json.dumps(
-                    {n: self._plain(c, v) for n, c, v in zip(names, self.table.columns, row, strict=True)}
-                )
+                json.dumps({c.header: self._plain(c, v) for c, v in zip(columns, row, strict=True)})
                 for row in rows
-            ]  # fmt: skip
+            ]
         else:
             lines = self._csv(rows)
         end = "\r\n" if other_bytes else "\n"

@@ -12,13 +12,13 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from crm_pipeline.defs.landing.ledger import retract
 from crm_pipeline.errors import UserError
-from tests.pipeline.harness.generate import Generator, Row, days, hints
+from tests.pipeline.harness.generate import Generator, Row, days
 from tests.pipeline.harness.warehouse import Plan, ReplayedWarehouse
 
 START = datetime.fromisoformat("2025-01-01 00:00:00")
@@ -102,21 +102,23 @@ def random_sequence(plan: Plan, seed: int) -> list[Event]:
     """Return a history that ends with a complete build."""
     rnd = random.Random(seed)
     makers = {
-        (table.source, table.name): Generator(table, hints(plan.manifest, table.source))
+        (table.source, table.name): Generator(table, plan.hints[table.source])
         for source in plan.enabled.values()
         for table in source.tables
     }
-    # what models read most is worth most files
-    tables = [key for key in makers for _ in range(3 if plan.readers.get(key) else 1)]
+    weights = {key: _weight(plan, key) for key in makers}
     events: list[Event] = []
     for key, maker in makers.items():
-        if plan.readers.get(key) or rnd.random() < 0.2:
-            events += [Put(key, maker.file_name(rnd), maker.rows(rnd)) for _ in range(rnd.randint(1, 2))]
+        # the first one always, so that there is something to change
+        if not events or plan.readers.get(key) or rnd.random() < 0.2:
+            events += [
+                Put(key, maker.file_name(rnd), maker.rows(rnd)) for _ in range(rnd.randint(1, 2))
+            ]
     rnd.shuffle(events)
     events.append(Build())
-    for _ in range(rnd.randint(2, 4)):
+    for _ in range(rnd.randint(1, 3)):
         for _ in range(rnd.randint(1, 4)):
-            events += _change(rnd, events, tables, makers)
+            events += _change(rnd, events, weights, makers)
             if rnd.random() < 0.2:
                 events.append(Land())
         as_of = rnd.choice(days()) if rnd.random() < 0.4 else None
@@ -124,17 +126,23 @@ def random_sequence(plan: Plan, seed: int) -> list[Event]:
     return [*events, Build(rnd.choice(days()) if rnd.random() < 0.3 else None)]
 
 
+def _weight(plan: Plan, key: tuple[str, str]) -> int:
+    """How often a table changes: mostly those that a build in part can deal with."""
+    kinds = plan.readers.get(key, frozenset())
+    return 10 if kinds and None not in kinds else 1
+
+
 def _change(
     rnd: random.Random,
     events: Sequence[Event],
-    tables: Sequence[tuple[str, str]],
+    weights: dict[tuple[str, str], int],
     makers: dict[tuple[str, str], Generator],
 ) -> list[Event]:
     puts = [event for event in events if isinstance(event, Put)]
     kind = rnd.random()
-    old = rnd.choice(puts) if puts else None
-    if old is None or kind < 0.35:
-        key = rnd.choice(tables)
+    [old] = rnd.choices(puts, [weights[put.table] for put in puts])
+    if kind < 0.35:
+        [key] = rnd.choices(list(weights), list(weights.values()))
         return [Put(key, makers[key].file_name(rnd), makers[key].rows(rnd))]
     maker, source = makers[old.table], old.table[0]
     if kind < 0.60:
@@ -162,21 +170,24 @@ def _corrected(rnd: random.Random, maker: Generator, rows: tuple[Row, ...]) -> t
         return rows + maker.rows(rnd, 1)
     line, place = rnd.randrange(len(rows)), rnd.randrange(len(maker.table.columns))
     column = maker.table.columns[place]
-    row = rows[line][:place] + (maker.value(column, rnd),) + rows[line][place + 1 :]
+    row = (*rows[line][:place], maker.value(column, rnd), *rows[line][place + 1 :])
     return (*rows[:line], row, *rows[line + 1 :])
 
 
 class Life:
     """One warehouse that lives through events, and what landing's rules say must count."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(
+        self, plan: Plan, folder: Path, warehouse: type[ReplayedWarehouse] = ReplayedWarehouse
+    ) -> None:
         self.plan = plan
-        self.warehouse = ReplayedWarehouse(plan, folder)
+        self.warehouse = warehouse(plan, folder)
         self.inbox = folder / "inbox"
         self.now = START
         self.coverage = Coverage()
         self.as_of: date | None = None
         self.is_built = False
+        self.built: dict[str, tuple] = {}
         self.lying: dict[tuple[str, str], tuple[Put, datetime]] = {}
         self.counting: dict[tuple[str, str], Put] = {}
         self.retracted: dict[tuple[str, str], tuple[Put, datetime]] = {}
@@ -205,7 +216,7 @@ class Life:
         file = self.inbox / source / put.name
         file.parent.mkdir(parents=True, exist_ok=True)
         Generator(contract, {}).write(put.rows, file, other_bytes=put.other_bytes)
-        stamp = (self.now - datetime(1970, 1, 1)).total_seconds()
+        stamp = self.now.replace(tzinfo=UTC).timestamp()
         os.utime(file, (stamp, stamp))
         self.lying[source, put.name] = (put, self.now)
 
@@ -214,15 +225,15 @@ class Life:
         if key not in self.counting:
             return
         self.retracted[key] = (self.counting.pop(key), self.now)
-        retract(
-            self.warehouse.con, self.plan.contracts, event.source, event.name, now=self.now
-        )
+        retract(self.warehouse.con, self.plan.contracts, event.source, event.name, now=self.now)
 
     def land(self) -> None:
         """Land what lies there, and hold every count against the files themselves."""
         self.now += STEP
         report = self.warehouse.land(self.now)
-        refused = {(f.source, f.file_name): f.message for f in report.files if f.outcome == "refused"}
+        refused = {
+            (f.source, f.file_name): f.message for f in report.files if f.outcome == "refused"
+        }
         for key, (put, at) in self.lying.items():
             if key in refused:
                 assert "at least one good row" in refused[key], refused[key]
@@ -238,7 +249,9 @@ class Life:
         for table, outcome in report.tables.items():
             assert outcome.is_ok or outcome.files_refused, outcome.message
             assert outcome.rows_read == outcome.rows_accepted + outcome.rows_quarantined
-            assert outcome.rows_read == rows[table], f"{table}: {outcome.message}, not {rows[table]}"
+            assert outcome.rows_read == rows[table], (
+                f"{table}: {outcome.message}, not {rows[table]}"
+            )
             assert outcome.rows_current == outcome.rows_accepted
         landed = self.warehouse.con.execute(
             "select source, file_name from control.current_files"
@@ -252,18 +265,20 @@ class Life:
             as_of = warehouse.settle(event.as_of)
         except UserError:
             return  # nothing is dated yet
-        before = {t: warehouse.digest(t) for t in plan.incremental} if self.is_built else {}
         scope = warehouse.build(stop_at=event.stop_at)
         self.coverage.builds[
             "killed" if event.stop_at is not None else "part" if scope.is_part else scope.reason
         ] += 1
-        if event.stop_at is None:
-            if scope.is_part:
-                for table, digest in before.items():
-                    self.coverage.changed[table] += warehouse.digest(table) != digest
-                for view in plan.rebuilt_by:
-                    self.coverage.staged[view] += warehouse.digest(view)[0] > 0
-            self.as_of, self.is_built = as_of, True
+        if event.stop_at is not None:
+            return
+        self.as_of, self.is_built = as_of, True
+        after = {table: warehouse.digest(table) for table in plan.incremental}
+        if scope.is_part:
+            for table, digest in after.items():
+                self.coverage.changed[table] += digest != self.built[table]
+            for view in plan.rebuilt_by:
+                self.coverage.staged[view] += warehouse.digest(view)[0] > 0
+        self.built = after
 
     def rebuilt(self, folder: Path, rnd: random.Random) -> Life:
         """Return a warehouse of the files that count, landed in another order, built once."""
@@ -291,7 +306,7 @@ def differences(one: Life, other: Life) -> list[str]:
 
 
 def check(plan: Plan, events: Iterable[Event], seed: int, coverage: Coverage | None = None) -> str:
-    """Live through events; return what is wrong at the end, or at a landing: nothing, if nothing."""
+    """Live through events; return what is wrong at the end or at a landing, or nothing."""
     rnd = random.Random(seed)
     with TemporaryDirectory(dir=_memory()) as name:
         folder = Path(name)
@@ -299,7 +314,6 @@ def check(plan: Plan, events: Iterable[Event], seed: int, coverage: Coverage | N
         try:
             for event in events:
                 life.live(event)
-                # now and then in the middle, and always at the end
             if not life.is_built:
                 return ""
             other = life.rebuilt(folder / "other", rnd)

@@ -22,7 +22,13 @@ from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.defs.publication.catalogue import PublishedTable, published_tables
 from crm_pipeline.defs.publication.writing import write_parquet
 from crm_pipeline.settings import Settings, load_settings
-from tests.pipeline.harness.recording import PROJECT, Node, manifest_of, recording
+from tests.pipeline.harness.generate import hints
+from tests.pipeline.harness.recording import Node, manifest_of, recording
+from tests.pipeline.landed import LandedWarehouse
+from tests.unit.sql_harness import BEFORE_SCORES, PROJECT, environment_of
+
+ZONE = "Pacific/Auckland"
+"""Half a day from the sources' own zones: an instant's day is hardly ever UTC's."""
 
 SCHEMAS = ("intermediate", "marts", "features")
 
@@ -34,20 +40,25 @@ class Plan:
         self.sources = tuple(sources)
         self.time_zone = time_zone
         self.project = project
-        self.manifest = manifest_of(project)
+        manifest = manifest_of(project)
         self.recorded = recording(sources, time_zone, project)
         self.contracts = {
             name: _for_small_files(contract)
-            for name, contract in sources_from_manifest(self.manifest).items()
+            for name, contract in sources_from_manifest(manifest).items()
         }
         self.enabled = {name: self.contracts[name] for name in self.sources}
-        self.readers: Readers = readers(self.manifest, self.contracts)
-        models = [n for n in self.manifest["nodes"].values() if n["resource_type"] == "model"]
+        self.readers: Readers = readers(manifest, self.contracts)
+        models = [n for n in manifest["nodes"].values() if n["resource_type"] == "model"]
         self.incremental = {
             f"{n['schema']}.{n['alias']}": (n["config"].get("meta") or {}).get("touched", {})
             for n in models
             if n["config"]["materialized"] == "incremental"
         }
+        self.relations = {
+            unique_id: f"{node['schema']}.{node['alias']}"
+            for unique_id, node in manifest["nodes"].items()
+        }
+        self.hints = {name: hints(manifest, name) for name in self.sources}
         # they list what a partial build replaces, so a rebuild has them empty
         self.lists = {name for touched in self.incremental.values() for name in touched.values()}
         self.rebuilt_by = {
@@ -58,7 +69,7 @@ class Plan:
         built = {node.unique_id.split(".")[-1] for node in self.recorded.part}
         self.published: list[PublishedTable] = [
             table
-            for table in published_tables(self.manifest)
+            for table in published_tables(manifest)
             if table.schema == "marts" and table.name in built
         ]
 
@@ -85,28 +96,42 @@ def plan(sources: tuple[str, ...], time_zone: str, project: Path = PROJECT) -> P
     return Plan(sources, time_zone, project)
 
 
+def all_sources() -> tuple[str, ...]:
+    """Every source of the project."""
+    nodes = manifest_of()["sources"].values()
+    return tuple(sorted({node["source_name"] for node in nodes if node["schema"] == "raw"}))
+
+
+def sources_in_part() -> tuple[str, ...]:
+    """The sources with a model that can be rebuilt in part: together they are, most of the time."""
+    models = manifest_of()["nodes"].values()
+    named = {n["fqn"][2] for n in models if (n["config"].get("meta") or {}).get("rebuilt_by")}
+    return tuple(sorted(named))
+
+
 class ReplayedWarehouse:
     """One company's warehouse, on which the stages before the scores are driven directly."""
 
-    def __init__(
-        self, plan: Plan, home: Path, con: duckdb.DuckDBPyConnection | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, home: Path) -> None:
         self.plan = plan
         self.home = home
         self.settings = plan.settings(home)
-        if con is None:
-            con = duckdb.connect(config={"threads": 1})
-            con.execute("attach ':memory:' as warehouse")
-            con.execute("use warehouse")
-        con.execute("set TimeZone = 'UTC'")
-        self.con = con
+        home.mkdir(parents=True, exist_ok=True)
+        self.con = self.connect()
         self._views: dict[str, str] = {}
         self._has_all = False
         (home / "inbox").mkdir(parents=True, exist_ok=True)
         # all sources have their tables; those that are not enabled stay empty
         self.land(datetime.fromisoformat("2020-01-01"), plan.contracts)
         for sql in plan.recorded.schemas:
-            con.execute(sql)
+            self.con.execute(sql)
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        con = duckdb.connect(config={"threads": 1})
+        con.execute("attach ':memory:' as warehouse")
+        con.execute("use warehouse")
+        con.execute("set TimeZone = 'UTC'")
+        return con
 
     def close(self) -> None:
         self.con.close()
@@ -156,8 +181,9 @@ class ReplayedWarehouse:
             present, left = self._relations()
             yield from left
             existing = {node.unique_id: node for node in recorded.everything}
+            relations = self.plan.relations
             nodes = [
-                existing[node.unique_id] if self._relation(node.unique_id) in present else node
+                existing[node.unique_id] if relations[node.unique_id] in present else node
                 for node in recorded.first
             ]
         for node in nodes:
@@ -170,21 +196,28 @@ class ReplayedWarehouse:
             if view is not None:
                 self._views[node.unique_id] = view
 
+    def make(self, scope: Scope, *, stop_at: float | None = None) -> None:
+        """Execute dbt's statements for a build; all of them, or be killed after a share."""
+        statements = self.statements(is_part=scope.is_part)
+        if stop_at is not None:
+            everything = list(statements)
+            statements = iter(everything[: int(stop_at * len(everything))])
+        for sql in statements:
+            self._execute(sql)
+        if stop_at is not None:
+            self._interrupted()
+        self._drop_temporary()
+
+    def end(self, scope: Scope) -> None:
+        end_build(self.con, self.plan.enabled, scope)
+        self._has_all = True
+
     def build(self, *, stop_at: float | None = None, everything: str | None = None) -> Scope:
         """Build as the asset ``build_marts`` does; or be killed after a share of the statements."""
         scope = self.begin(everything)
-        statements = list(self.statements(is_part=scope.is_part)) if stop_at is not None else None
-        if statements is None:
-            for sql in self.statements(is_part=scope.is_part):
-                self._execute(sql)
-        else:
-            for sql in statements[: int(stop_at * len(statements))]:
-                self._execute(sql)
-            self._interrupted()
-        self._drop_temporary()
+        self.make(scope, stop_at=stop_at)
         if stop_at is None:
-            end_build(self.con, self.plan.contracts, scope)
-            self._has_all = True
+            self.end(scope)
         return scope
 
     def _execute(self, sql: str) -> None:
@@ -209,10 +242,6 @@ class ReplayedWarehouse:
         ).fetchall():
             self.con.execute(f'drop table temp."{name}"')
 
-    def _relation(self, unique_id: str) -> str:
-        node = self.plan.manifest["nodes"][unique_id]
-        return f"{node['schema']}.{node['alias']}"
-
     def _relations(self) -> tuple[set[str], list[str]]:
         """What is there, and the statements by which dbt clears what a killed build left."""
         rows = self.con.execute(
@@ -233,13 +262,16 @@ class ReplayedWarehouse:
             [list(SCHEMAS)],
         ).fetchall()
         return {
-            name: self.digest(name) for (name,) in names if name.split(".")[1] not in self.plan.lists
+            name: self.digest(name)
+            for (name,) in names
+            if name.split(".")[1] not in self.plan.lists
         }
 
     def digest(self, table: str) -> tuple[Any, ...]:
-        return self.con.execute(
-            f"select count(*), sum(hash(t)::hugeint) from {table} as t"
-        ).fetchone() or ()
+        return (
+            self.con.execute(f"select count(*), sum(hash(t)::hugeint) from {table} as t").fetchone()
+            or ()
+        )
 
     def marts(self) -> dict[str, str]:
         """Table -> SHA-256 of its Parquet, as the publication would write it."""
@@ -258,3 +290,30 @@ class ReplayedWarehouse:
             if row and row[2]:
                 failing.append(f"{name}: {row[0]}")
         return failing
+
+
+class FileWarehouse(ReplayedWarehouse):
+    """The same in the file of a home, as far as it came: what is there is used."""
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        con = duckdb.connect(str(self.home / "warehouse.duckdb"))
+        con.execute("set TimeZone = 'UTC'")
+        return con
+
+
+class DbtWarehouse(FileWarehouse):
+    """The same with dbt itself in the place of its recorded SQL."""
+
+    def make(self, scope: Scope, *, stop_at: float | None = None) -> None:
+        assert stop_at is None, "dbt is not killed here"
+        self.con.close()
+        dbt = LandedWarehouse(
+            self.home,
+            sources=self.plan.sources,
+            time_zone=self.plan.time_zone,
+            project=self.plan.project,
+        )
+        arguments = [] if scope.is_part else ["--full-refresh"]
+        with environment_of({"CRM_SCOPE": "touched" if scope.is_part else "all"}):
+            dbt.build(*BEFORE_SCORES, *arguments)
+        self.con = self.connect()
