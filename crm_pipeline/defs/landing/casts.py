@@ -23,7 +23,9 @@ def from_text(column: ColumnContract, contract: TableContract, value: str) -> st
     """
     kind = column.data_type
     if kind == "varchar":
-        return value
+        # one number, written one way: else a padded key would stand beside its own
+        is_number = column.identifies or column.name in contract.key
+        return f"trim({value})" if is_number else value
     if kind in _INTEGERS:
         cast = f"try_cast({value} as {kind})"
         return (
@@ -64,8 +66,11 @@ def from_native(column: ColumnContract, contract: TableContract, value: str, nat
 def fault_of(column: ColumnContract, value: str, typed: str) -> str:
     """Return SQL for the reason why a value does not fit, null where it does."""
     checks = []
+    is_text = column.data_type == "varchar"
     if column.required:
-        checks.append(f"when {value} is null then 'missing_value'")
+        # a blank number names nothing: models would make a null key of it
+        missing = f"coalesce(trim({value}), '') = ''" if is_text else f"{value} is null"
+        checks.append(f"when {missing} then 'missing_value'")
     if column.data_type != "varchar":
         checks.append(f"when {value} is not null and {typed} is null then 'bad_type'")
     if bounds := range_of(column, typed):
@@ -78,7 +83,7 @@ def fits(column: ColumnContract, value: str, typed: str) -> str:
     checks = []
     if column.data_type == "varchar":
         if column.required:
-            checks.append(f"{value} is not null")
+            checks.append(f"coalesce(trim({value}) <> '', false)")
     elif column.required:
         checks.append(f"{typed} is not null")
     else:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from datetime import date
 
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 """Raise it when the same file and contract land differently: contents are then landed again."""
 
 

@@ -56,14 +56,7 @@ def copy_table(con: duckdb.DuckDBPyConnection, table: PublishedTable, folder: Pa
             f"{table.schema}.{table.name} in the warehouse has columns {sorted(present)}, its yaml "
             f"describes {sorted(declared)}: materialise it, or mend the yaml."
         )
-    columns = ", ".join(quoted(name) for name in declared)
-    file = parquet_file(folder, table)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    con.execute(
-        f"copy (select {columns} from w.{place} order by {_order(table.key)}) "
-        f"to {text(str(file))} "
-        f"(format parquet, compression zstd, row_group_size {ROW_GROUP_SIZE})"
-    )
+    file = write_parquet(con, table, folder)
     con.execute(f"create table {place} as select * from read_parquet({text(str(file))})")
     con.execute(f"comment on table {place} is {text(' '.join(table.description.split()))}")
     for column in table.columns:
@@ -71,6 +64,21 @@ def copy_table(con: duckdb.DuckDBPyConnection, table: PublishedTable, folder: Pa
         con.execute(f"comment on column {place}.{quoted(column.name)} is {comment}")
     row = con.execute(f"select count(*) from {place}").fetchone()
     return int(row[0]) if row else 0
+
+
+def write_parquet(
+    con: duckdb.DuckDBPyConnection, table: PublishedTable, folder: Path, database: str = "w"
+) -> Path:
+    """Write ``folder/<schema>/<table>.parquet`` in key order; return the file."""
+    columns = ", ".join(quoted(column.name) for column in table.columns)
+    file = parquet_file(folder, table)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    con.execute(
+        f"copy (select {columns} from {database}.{quoted(table.schema)}.{quoted(table.name)} "
+        f"order by {_order(table.key)}) to {text(str(file))} "
+        f"(format parquet, compression zstd, row_group_size {ROW_GROUP_SIZE})"
+    )
+    return file
 
 
 def _order(key: Sequence[str]) -> str:

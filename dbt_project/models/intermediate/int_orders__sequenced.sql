@@ -22,7 +22,11 @@ looked_around as (
         lag(ordered_on, 3) over customer_orders as third_previous_order_on,
         lead(ordered_on) over customer_orders as next_order_on
     from orders
-    window customer_orders as (partition by customer_key order by ordered_at, order_key)
+    window customer_orders as (
+        -- a guest's order follows no other: else one more would change its neighbours, untouched
+        partition by customer_key, case when customer_key is null then order_key end
+        order by ordered_at, order_key
+    )
 
 ),
 

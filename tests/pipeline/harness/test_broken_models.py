@@ -1,0 +1,78 @@
+"""The property notices a broken incremental model: each of these is broken on purpose."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from crm_pipeline.defs.landing import changes
+from tests.pipeline.harness.sequences import check, random_sequence
+from tests.pipeline.harness.warehouse import plan
+from tests.unit.sql_harness import PROJECT
+
+ZONE = "Europe/Berlin"
+WITHIN = 60
+"""Histories until it must have been noticed."""
+
+BROKEN = {
+    "deletes nothing": (
+        "macros/touched.sql",
+        "    {%- if in_part() %}\n    where\n",
+        "    {%- if in_part() %}\n    where false and\n",
+    ),
+    "deletes by the first of its columns only": (
+        "macros/touched.sql",
+        "        {{ 'or ' if not loop.first }}{{ column }} in",
+        "        {{ 'or ' if not loop.first }}{{ 'false and ' if not loop.first }}{{ column }} in",
+    ),
+    "forgets whom a changed order named before": (
+        "models/intermediate/int_customers__touched.sql",
+        "    select customer_key from {{ ref('int_orders__touched') }}\n\n    union\n",
+        "",
+    ),
+    "forgets which products a changed order named before": (
+        "models/intermediate/int_products__touched.sql",
+        "    select product_key from {{ ref('int_orders__touched') }}\n\n    union\n",
+        "",
+    ),
+    "sequences touched orders without the customer's others": (
+        "models/intermediate/int_orders__sequenced.sql",
+        "        {{ is_touched('customer_key', 'int_customers__touched') }}\n",
+        "        {{ is_touched('order_key', 'int_orders__touched') }}\n",
+    ),
+    "reads the orders of the wrong kind of number": (
+        "models/staging/demo/stg_demo__orders.sql",
+        "'rebuilt_by': 'order'",
+        "'rebuilt_by': 'customer'",
+    ),
+    "does not touch the customer whom a late header names": (
+        "models/intermediate/int_customers__touched.sql",
+        "    select customer_key from {{ ref('int_orders__summed') }}\n"
+        "    where {{ is_touched('order_key', 'int_orders__touched') }}\n\n    union\n",
+        "",
+    ),
+}
+
+
+def broken_project(folder: Path, file: str, old: str, new: str) -> Path:
+    """Return a copy of the dbt project with one text of one file replaced."""
+    project = folder / "dbt_project"
+    shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
+    text = (project / file).read_text()
+    assert text.count(old) == 1, f"{file} does not hold, once: {old}"
+    (project / file).write_text(text.replace(old, new))
+    return project
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_model_is_noticed(how, tmp_path, monkeypatch):
+    monkeypatch.setattr(changes, "MOST_OF_IT", float("inf"))
+    of = plan(("demo",), ZONE, broken_project(tmp_path, *BROKEN[how]))
+    for seed in range(WITHIN):
+        if wrong := check(of, random_sequence(of, seed), seed):
+            print(f"a model that {how} is noticed by history {seed}: {wrong[:300]}")
+            return
+    raise AssertionError(f"a model that {how} went unnoticed by {WITHIN} histories")
