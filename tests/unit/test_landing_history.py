@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crm_pipeline.defs.landing.retention import move_superseded
 from tests.unit.landing_support import Company, shop
 
 COLUMNS = """
@@ -98,6 +99,9 @@ def test_what_counts_equals_a_plain_model(tmp_path, is_keyed, texts, events):
                 delivered.clear()
         got = company.rows("id, version, name, _file, _line")
         assert sorted(got, key=repr) == expected(landed, is_keyed)
+        # what a complete build does
+        table = company.contracts["shop"].tables[0]
+        move_superseded(company.con, table, keep_days=0, now=company.clock())
         stored = company.con.execute(
             "select (select count(*) from landing.shop__orders), "
             "(select coalesce(sum(rows_accepted), 0) from control.contents)"

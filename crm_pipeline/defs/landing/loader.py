@@ -269,14 +269,17 @@ class _Run:
     def _enter_copy(
         self, file: InboxFile, table: TableContract, digest: str, raw_digest: str
     ) -> None:
-        """Record a file whose content is stored already."""
+        """Record a file whose content is stored already: another name's, or its own of before."""
+        names = {entry.file_name for entry in self._entries(table) if entry.digest == digest}
+        is_copy = file.path.name not in names
         with transaction(self.con):
             number = self._append(file, table, digest, raw_digest)
         content = ledger.contents(self.con, table)[digest]
         self._note(
-            file, "copy", digest=digest, landing_number=number, rows_read=content.rows_read,
-            rows_accepted=content.rows_accepted, rows_quarantined=content.rows_quarantined,
-            message="its content had landed under another name",
+            file, "copy" if is_copy else "landed", digest=digest, landing_number=number,
+            rows_read=content.rows_read, rows_accepted=content.rows_accepted,
+            rows_quarantined=content.rows_quarantined,
+            message="its content had landed under another name" if is_copy else "",
         )  # fmt: skip
 
     def _enter(self, file: InboxFile, table: TableContract, prepared: Prepared) -> None:
