@@ -19,6 +19,7 @@ import pytest
 from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.contracts import TableContract
 from crm_pipeline.defs.landing.report import FileOutcome
+from crm_pipeline.defs.landing.retention import move_superseded
 from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.resources.dbt import ensure_manifest
 from tests.unit.fuzz_files import (
@@ -78,7 +79,8 @@ class Fuzz:
             self.company.put(name, data, source=self.contract.source)
         report = self.company.land()
         # what a complete build does
-        ledger.forget_superseded(self.company.con, self.contract)
+        now = self.company.clock()
+        move_superseded(self.company.con, self.contract, keep_days=0, now=now)
         return {file.file_name: file for file in report.files if file.file_name in files}
 
     def held(self) -> dict[str, str]:
