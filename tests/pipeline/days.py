@@ -25,12 +25,11 @@ from crm_pipeline.defs.modelling.store import (
     write_scores,
 )
 from crm_pipeline.defs.publication.assets import publish_warehouse
+from crm_pipeline.defs.publication.meta_tables import META_TABLES
 from crm_pipeline.defs.publication.swap import parquet_digests
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.warehouse import Warehouse
 from tests.pipeline.landed import LandedWarehouse
-
-CHECKS = ["check_name", "table_name", "severity", "passed", "observed", "checked_at"]
 
 
 @dataclass
@@ -88,7 +87,7 @@ class Days(LandedWarehouse):
 
     def publish(self, run_id: str = "run") -> int:
         """Publish the warehouse as it is; return how many figures that restates."""
-        checks = pd.DataFrame(columns=CHECKS)
+        checks = pd.DataFrame(columns=list(META_TABLES["quality"].columns))
         return publish_warehouse(self.door, self.company, checks, self.clock(), run_id)[2]
 
     def day(self, run_id: str = "run", as_of: date | None = None) -> int:

@@ -179,6 +179,15 @@ def test_the_command_makes_a_champions_report_again(tiny_copy, tmp_path):
     assert (tiny_copy / "warehouse.duckdb").read_bytes() == warehouse
     assert list((tiny_copy / "tmp").glob("reproduce-*")) == []
 
+    with published(tiny_copy) as db:
+        [moment] = db.execute(
+            "select strftime(built_at, '%Y-%m-%dT%H:%M:%S.%f') from meta.publications "
+            "where publication = 1"
+        ).fetchone()
+    known = str(tmp_path / "known")
+    succeeded(crm(tiny_copy, "reproduce", "--known-at", moment, "--into", known))
+    assert different(parquet_digests(tmp_path / "known" / "parquet"), first) == []
+
     into = str(tmp_path / "then")
     assert "not an empty folder" in refused(
         crm(tiny_copy, "reproduce", "1", "--into", into), code=2
