@@ -308,9 +308,11 @@ def differences(one: Life, other: Life) -> list[str]:
 def check(plan: Plan, events: Iterable[Event], seed: int, coverage: Coverage | None = None) -> str:
     """Live through events; return what is wrong at the end or at a landing, or nothing."""
     rnd = random.Random(seed)
+    keep_days = rnd.choice([0, 0, 90])
     with TemporaryDirectory(dir=_memory()) as name:
         folder = Path(name)
         life = Life(plan, folder / "one")
+        life.warehouse.keep_days = keep_days
         try:
             for event in events:
                 life.live(event)

@@ -30,6 +30,7 @@ from tests.unit.sql_harness import BEFORE_SCORES, PROJECT, environment_of
 ZONE = "Pacific/Auckland"
 """Half a day from the sources' own zones: an instant's day is hardly ever UTC's."""
 
+FIRST_LANDING = datetime.fromisoformat("2020-01-01")
 SCHEMAS = ("intermediate", "marts", "features")
 
 
@@ -120,9 +121,11 @@ class ReplayedWarehouse:
         self.con = self.connect()
         self._views: dict[str, str] = {}
         self._has_all = False
+        self.keep_days = self.settings.keep_history_days
+        self.landed_at = FIRST_LANDING
         (home / "inbox").mkdir(parents=True, exist_ok=True)
         # all sources have their tables; those that are not enabled stay empty
-        self.land(datetime.fromisoformat("2020-01-01"), plan.contracts)
+        self.land(FIRST_LANDING, plan.contracts)
         for sql in plan.recorded.schemas:
             self.con.execute(sql)
 
@@ -140,6 +143,7 @@ class ReplayedWarehouse:
         self, now: datetime, contracts: dict[str, SourceContract] | None = None
     ) -> LandingReport:
         """Land the inbox as the asset ``land_files`` does, at ``now``."""
+        self.landed_at = now
         return land(
             self.con,
             home=self.home,
@@ -209,7 +213,7 @@ class ReplayedWarehouse:
         self._drop_temporary()
 
     def end(self, scope: Scope) -> None:
-        end_build(self.con, self.plan.enabled, scope)
+        end_build(self.con, self.plan.enabled, scope, keep_days=self.keep_days, now=self.landed_at)
         self._has_all = True
 
     def build(self, *, stop_at: float | None = None, everything: str | None = None) -> Scope:
