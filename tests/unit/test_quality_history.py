@@ -134,6 +134,14 @@ def test_a_dozen_days_are_too_little_for_days_and_enough_for_shares(company):
     assert not next(b for name, b in bounds.items() if name.startswith("rows_per")).is_judged
 
 
+def test_eight_units_before_the_newest_are_enough_and_seven_are_not(company):
+    files = daily(9)
+    land(company, {name: files[name] for name in sorted(files)[:8]})
+    assert str(judge(company)["distribution"]) == "distribution: too little history (7 of 8)"
+    land(company, {name: files[name] for name in sorted(files)[8:]})
+    assert judge(company)["null_rate:channel"].is_judged
+
+
 def test_how_the_files_landed_makes_no_difference(tmp_path):
     files = daily(11)
     order = [*reversed(files), "sales_late.csv"]
