@@ -173,6 +173,53 @@ def test_every_conditional_model_has_a_unit_test(manifest):
     assert untested == []
 
 
+def _incremental(manifest):
+    return {
+        unique_id: node
+        for unique_id, node in manifest["nodes"].items()
+        if node["resource_type"] == "model" and node["config"]["materialized"] == "incremental"
+    }
+
+
+def test_incremental_models_say_what_they_replace(manifest):
+    """Columns of the model, each with the model that lists touched keys, which it reads."""
+    models = _incremental(manifest)
+    assert len(models) > 10
+    for node in models.values():
+        touched = node["config"]["meta"]["touched"]
+        assert node["config"]["incremental_strategy"] == "touched", node["name"]
+        for column, keys_model in touched.items():
+            assert f"model.crm.{keys_model}" in node["depends_on"]["nodes"], node["name"]
+            assert f"'{keys_model}'" in node["raw_code"].split("config(")[1], node["name"]
+            assert column in node["raw_code"], node["name"]
+
+
+def test_no_incremental_model_depends_on_the_run_s_settings(manifest):
+    """What it holds of untouched keys was computed for another as-of date."""
+    settings = "source.crm.control.run_settings"
+
+    def ancestors(unique_id):
+        for parent in manifest["parent_map"].get(unique_id, []):
+            yield parent
+            if not parent.startswith("source."):
+                yield from ancestors(parent)
+
+    for unique_id, node in _incremental(manifest).items():
+        assert settings not in set(ancestors(unique_id)), node["name"]
+
+
+def test_what_incremental_models_keep_is_read_from_touched_keys_only(manifest):
+    """A staging model that says nothing of what it is rebuilt by makes every change rebuild all."""
+    declared = [
+        node["name"]
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model"
+        and node["name"].startswith("stg_")
+        and not node["config"]["meta"].get("rebuilt_by")
+    ]
+    assert all(name.startswith("stg_cdnow__") for name in declared), declared
+
+
 def test_disabling_a_source_changes_neither_keys_nor_lineage(repository):
     raw = {key.path[1].partition("__")[0] for key in repository.asset_graph.get_all_asset_keys()
            if key.path[0] == "raw"}  # fmt: skip
