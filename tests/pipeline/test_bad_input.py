@@ -151,7 +151,12 @@ def after_bad_files(tiny_home, tmp_path_factory) -> tuple[Path, str]:
             "found order;customer",
             "Mend",
         ],
-        ["orders_2027-02.csv: refused", "50 of 50 rows do not fit", "bad_type in ordered_at: 50"],
+        [
+            "orders_2027-02.csv: refused",
+            "ordered_at looks retyped",
+            "50 of 50 values of another type",
+            "if the change is meant, say it there",
+        ],
         ["order_items_2027-01.csv.gz: refused", "truncated"],
         ["inbox/nonsense/ belongs to no declared source", "known sources: cdnow"],
         ["inbox/demo/notes.txt was left alone", "matches no table's pattern", "rename it"],
