@@ -127,3 +127,26 @@ def test_native_values(con, data_type, native, wanted):
     kind = con.execute(f"select typeof({native})").fetchone()[0]
     sql = casts.from_native(table.columns[0], table, "v", kind)
     assert con.execute(f"select {sql} from (select {native} as v)").fetchone()[0] == wanted
+
+
+def test_a_number_is_stored_without_the_spaces_around_it(con):
+    columns = """
+    - {name: no, data_type: varchar, config: {meta: {identifies: order}}}
+    - {name: code, data_type: varchar}
+    - {name: name, data_type: varchar}
+    """
+    table = shop(columns, key=["code"])["shop"].tables[0]
+    values = [casts.from_text(column, table, "' 7 '") for column in table.columns]
+    assert con.execute(f"select {', '.join(values)}").fetchone() == ("7", "7", " 7 ")
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"), [(None, "missing_value"), ("  ", "missing_value"), ("x", None)]
+)
+def test_a_blank_text_that_is_required_is_missing(con, value, fault):
+    table = shop("- {name: x, data_type: varchar, config: {meta: {required: true}}}")[
+        "shop"
+    ].tables[0]
+    sql = f"{casts.fault_of(table.columns[0], 'v', 'v')}, {casts.fits(table.columns[0], 'v', 'v')}"
+    found = con.execute(f"select {sql} from (select ?::varchar as v)", [value]).fetchone()
+    assert found == (fault, fault is None)

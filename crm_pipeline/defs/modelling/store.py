@@ -148,6 +148,8 @@ def save_decision(
 def save_champion(con: duckdb.DuckDBPyConnection, model: str, model_version: str | None) -> None:
     """Remember which version scored; ``None`` says that none did."""
     con.execute(CHAMPION_TABLE)
+    # a refresh may come before the first training, and publishes that there was none
+    con.execute(EVALUATION_TABLE)
     con.execute("delete from control.model_champions where model = ?", [model])
     if model_version is not None:
         con.execute("insert into control.model_champions values (?, ?)", [model, model_version])
