@@ -12,10 +12,14 @@ from crm_pipeline.settings import CHECKOUT
 from tests.pipeline.support import different, environment, publication, start_crm
 from tests.pipeline.test_killed import fresh
 
+WHOLE = 20
+"""Histories that go through whole Dagster runs."""
 
-def operate(home: Path, inbox: Path, hours: int) -> str:
+
+def operate(module: str, home: Path, *arguments: object) -> str:
+    home.mkdir()
     result = subprocess.run(
-        [sys.executable, "-m", "tests.pipeline.harness.two_days", str(inbox), str(hours)],
+        [sys.executable, "-m", f"tests.pipeline.harness.{module}", *map(str, arguments)],
         env=environment(home),
         cwd=CHECKOUT,
         capture_output=True,
@@ -30,12 +34,22 @@ def operate(home: Path, inbox: Path, hours: int) -> str:
 def test_two_days_of_operation_end_as_one_batch_does(tiny_home, tmp_path):
     """A file an hour, late, out of order, corrected; five hours without the daemon."""
     home = tmp_path / "home"
-    home.mkdir()
-    said = operate(home, tiny_home / "inbox" / "demo", hours=48)
+    said = operate("two_days", home, tiny_home / "inbox" / "demo", 48)
     print(said.splitlines()[-1])
     for run in ("refresh (files_arrived)", "refresh (daily_refresh)", "training (weekly_training)"):
         assert run in said.splitlines()[-1]
     assert different(publication(tiny_home), publication(home)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(WHOLE))
+def test_histories_through_whole_runs(seed, tiny_home, tmp_path):
+    """Three refreshes, or one of the files that count: the same Parquet, scores included."""
+    inbox = tiny_home / "inbox" / "demo"
+    homes = {way: tmp_path / way for way in ("one-by-one", "at-once")}
+    for way, home in homes.items():
+        operate("whole_runs", home, inbox, seed, way)
+    assert different(*(publication(home) for home in homes.values())) == []
 
 
 @pytest.mark.slow

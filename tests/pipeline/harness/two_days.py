@@ -58,14 +58,14 @@ class Operation:
                 context = dg.build_schedule_context(self.instance, scheduled_execution_time=due)
                 with context:
                     for request in schedule.evaluate_tick(context).run_requests or []:
-                        self._run(schedule.job_name, request, schedule.name)
+                        self.run(schedule.job_name, request, schedule.name)
         with dg.build_sensor_context(self.instance, cursor=self.cursor) as context:
             data = self.sensor.evaluate_tick(context)
         self.cursor = data.cursor
         for request in data.run_requests or []:
             if request.run_key not in self.run_keys:
                 self.run_keys.add(str(request.run_key))
-                self._run("refresh", request, self.sensor.name)
+                self.run("refresh", request, self.sensor.name)
 
     def _due(self, schedule: dg.ScheduleDefinition) -> Iterator[datetime]:
         from dagster._utils.schedules import cron_string_iterator
@@ -82,7 +82,7 @@ class Operation:
                 due.append(tick)
         yield from due[-MISSED_AT_MOST:]
 
-    def _run(self, job: str, request: Any, why: str) -> None:
+    def run(self, job: str, request: Any, why: str) -> None:
         result = self.repository.get_job(job).execute_in_process(
             instance=self.instance,
             run_config=request.run_config or None,
@@ -99,7 +99,7 @@ class Operation:
         for name in ("mlflow", "models"):
             shutil.rmtree(self.home / name, ignore_errors=True)
         (self.home / "mlflow").mkdir()
-        self._run("training", dg.RunRequest(), "the end")
+        self.run("training", dg.RunRequest(), "the end")
 
 
 def half(name: str, content: bytes) -> bytes:
