@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
@@ -13,7 +12,7 @@ from crm_pipeline.dbt_command import DBT_LOCK
 from crm_pipeline.defs.publication.swap import remove
 from crm_pipeline.errors import UserError
 from crm_pipeline.repair.findings import Finding
-from crm_pipeline.resources.warehouse import Warehouse
+from crm_pipeline.resources.warehouse import Warehouse, is_held
 from crm_pipeline.settings import Settings
 
 PATIENCE_SECONDS = 10.0
@@ -32,18 +31,6 @@ def door(settings: Settings, wait_seconds: float = PATIENCE_SECONDS) -> Warehous
         memory_limit=settings.memory_limit,
         wait_seconds=wait_seconds,
     )
-
-
-def is_held(lock: Path) -> bool:
-    """Whether some process holds the lock."""
-    try:
-        with lock.open("r+") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 def holder(lock: Path) -> str:

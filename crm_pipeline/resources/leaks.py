@@ -7,7 +7,6 @@ releases when it dies, and names it in its run's tags.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 import uuid
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from crm_pipeline.resources.warehouse import WRITER_POOL, exclusive
+from crm_pipeline.resources.warehouse import WRITER_POOL, exclusive, is_held
 
 PROCESS_TAG = "crm/process"
 """Names the lock, below ``$DAGSTER_HOME/alive``, of the process that a run lives in."""
@@ -42,15 +41,7 @@ def living_process(dagster_home: Path) -> Iterator[dict[str, str]]:
 
 
 def _is_process_alive(dagster_home: Path, name: str) -> bool:
-    lock = dagster_home / _FOLDER / name
-    try:
-        with lock.open("r+") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return is_held(dagster_home / _FOLDER / name)
 
 
 def dead_locks(dagster_home: Path) -> list[Path]:

@@ -77,6 +77,18 @@ def exclusive(lock_file: Path, *, wait_seconds: float) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_UN)
 
 
+def is_held(lock: Path) -> bool:
+    """Whether some process holds the lock."""
+    try:
+        with lock.open("r+") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 class Warehouse(dg.ConfigurableResource):
     """Short-lived DuckDB connections; nothing here outlives its ``with`` block."""
 
