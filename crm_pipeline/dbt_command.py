@@ -17,12 +17,17 @@ PREPARED = PROJECT / "target" / "partial_parse.msgpack"
 TOUCHED = "--touched"
 """Our own argument: incremental models replace what was touched (macros/touched.sql)."""
 
+RUN_BY = "--run-by="
+"""Our own argument, with the process that waits for us: without it there is nothing to build for."""
+
 DBT_LOCK = ".dbt.lock"
 """After the warehouse's name: held while dbt has it open, also when its run was killed."""
 
 
 def main() -> int:
     """Run dbt with the process's arguments; exit code as dbt's: 0, 1 (a node failed) or 2."""
+    run_by = [argument for argument in sys.argv if argument.startswith(RUN_BY)]
+    sys.argv = [argument for argument in sys.argv if argument not in run_by]
     if TOUCHED in sys.argv:
         # a setting of this process and not a variable of dbt's: one would make it parse anew
         sys.argv.remove(TOUCHED)
@@ -39,6 +44,10 @@ def main() -> int:
     manifest.build_flat_graph()
     with Path(os.environ["CRM_WAREHOUSE"] + DBT_LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # killed before we held the lock: the next run may be at work already
+        if run_by and run_by[0] != f"{RUN_BY}{os.getppid()}":
+            print("the run that wanted this build is gone.", file=sys.stderr)
+            return 2
         result = dbtRunner(manifest=manifest).invoke(sys.argv[1:])
     if result.exception is not None:
         print(str(result.exception), file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -124,11 +124,15 @@ class Warehouse(dg.ConfigurableResource):
         dbt's process outlives a run that is killed, and holds a lock of its own (``crm-dbt``).
         """
         with exclusive(Path(self.path + ".lock"), wait_seconds=self.wait_seconds):
-            with exclusive(Path(self.path + DBT_LOCK), wait_seconds=self.wait_seconds):
+            with self._no_dbt():
                 pass
             if Path(self.path).with_name(RESTORING).exists():
                 raise UserError("a restore was interrupted: complete it with `crm doctor --fix`.")
             yield
+
+    def _no_dbt(self) -> AbstractContextManager[None]:
+        """Wait for a dbt that a killed run left; inside, none can begin."""
+        return exclusive(Path(self.path + DBT_LOCK), wait_seconds=self.wait_seconds)
 
     def _config(self) -> dict[str, str | bool | int | float | list[str]]:
         return {
@@ -142,7 +146,7 @@ class Warehouse(dg.ConfigurableResource):
 
     @contextmanager
     def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self.slot():
+        with self.slot(), self._no_dbt():
             try:
                 connection = duckdb.connect(self.path, read_only=read_only, config=self._config())
             except duckdb.Error as error:
@@ -178,7 +182,7 @@ class Warehouse(dg.ConfigurableResource):
 
         The warehouse is attached read-only; leaving the block checkpoints and closes the file.
         """
-        with self.slot():
+        with self.slot(), self._no_dbt():
             connection = duckdb.connect(config=self._config())
             try:
                 connection.execute(_SESSION)

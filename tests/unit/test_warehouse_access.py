@@ -12,9 +12,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from crm_pipeline.dbt_command import DBT_LOCK
+from crm_pipeline.dbt_command import DBT_LOCK, PROJECT, RUN_BY
 from crm_pipeline.errors import UserError
 from crm_pipeline.resources.warehouse import Warehouse, exclusive
+
+BIN = Path(sys.executable).parent
 
 HOLDER = """
 import sys, time
@@ -123,3 +125,20 @@ def test_a_publication_cannot_change_the_warehouse(warehouse, tmp_path):
     with duckdb.connect(str(tmp_path / "p.duckdb"), read_only=True) as db:
         assert db.execute("select n from t").fetchone() == (2,)
     assert not (tmp_path / "p.duckdb.wal").exists()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_dbt_builds_only_for_a_run_that_waits_for_it(tmp_path, waits):
+    """A run killed while its dbt still starts: the next run may be at work by then."""
+    run_by = os.getpid() if waits else 1
+    result = subprocess.run(
+        [str(BIN / "crm-dbt"), "run-operation", "no_such_macro", f"{RUN_BY}{run_by}"],
+        env=os.environ | {"CRM_WAREHOUSE": str(tmp_path / "w.duckdb")},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert ("is gone" in result.stderr) is not waits
+    assert ("no_such_macro" in result.stdout) is waits

@@ -1,6 +1,7 @@
 """The dbt project as two assets: the marts before the models, and what is built on scores."""
 
 import datetime
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from dagster_dbt import (
 )
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from crm_pipeline.dbt_command import TOUCHED
+from crm_pipeline.dbt_command import RUN_BY, TOUCHED
 from crm_pipeline.defs.landing.assets import CONTRACTS
 from crm_pipeline.defs.landing.changes import begin_build, end_build, readers
 from crm_pipeline.resources.dbt import dbt_project, ensure_manifest, prepared_lineage
@@ -142,6 +143,7 @@ def build_arguments(*, is_part: bool) -> list[str]:
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     # dbt's debug log is a second's work a run; what it prints is in the step's log anyway
     arguments += ["--log-level-file", "error", "--no-version-check"]
+    arguments.append(f"{RUN_BY}{os.getpid()}")
     return [*arguments, TOUCHED if is_part else "--full-refresh"]
 
 
