@@ -247,7 +247,8 @@ def _nothing_matches(contract: TableContract, names: Sequence[str]) -> tuple[Dri
     """No declared column is there: perhaps what was read as the header is a row of values."""
     shapes = ", ".join(f"'{shape_of(name)}'" for name in names[:SHOWN_COLUMNS])
     more = len(names) - SHOWN_COLUMNS
-    found = f"{len(names)} others, of the shape {shapes}" + (" ..." if more > 0 else "")
+    count = "one other" if len(names) == 1 else f"{len(names)} others"
+    found = f"{count}, of the shape {shapes}" + (" ..." if more > 0 else "")
     return tuple(
         Drift(MISSING_REQUIRED, column.header, type_text(contract, column), found)
         for column in contract.columns
