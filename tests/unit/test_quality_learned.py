@@ -50,7 +50,12 @@ def alarms(counts: np.ndarray, times: float = 1.0, step: int = 1) -> float:
 
 
 @pytest.mark.parametrize(
-    ("spread", "weekend", "found"), [(0.0, 1.0, 1.0), (0.1, 0.5, 0.9), (0.25, 0.5, 0.25)]
+    ("spread", "weekend", "found"),
+    [
+        (0.1, 0.5, 0.9),
+        pytest.param(0.0, 1.0, 1.0, marks=pytest.mark.slow),
+        pytest.param(0.25, 0.5, 0.25, marks=pytest.mark.slow),
+    ],
 )
 def test_of_a_thousand_unchanged_days_one_in_a_hundred_alarms_at_most(spread, weekend, found):
     """And of days with half their rows, and with twice, as many are found as can be."""
@@ -207,7 +212,13 @@ def complaints(files: int, history: int, rows: int, spread: float, changed: str 
 
 
 @pytest.mark.parametrize(
-    ("history", "rows", "spread"), [(8, 100, 0.0), (12, 500, 0.0), (24, 500, 0.1), (40, 2000, 0.2)]
+    ("history", "rows", "spread"),
+    [
+        (8, 100, 0.0),
+        pytest.param(12, 500, 0.0, marks=pytest.mark.slow),
+        pytest.param(24, 500, 0.1, marks=pytest.mark.slow),
+        pytest.param(40, 2000, 0.2, marks=pytest.mark.slow),
+    ],
 )
 def test_of_a_thousand_unchanged_files_one_in_a_hundred_is_complained_of(history, rows, spread):
     assert complaints(1000, history, rows, spread) <= 0.01

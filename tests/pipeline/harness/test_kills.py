@@ -94,7 +94,7 @@ def kill_again_and_again(folder: Path, kills: int, seed: int) -> str:
                 shutil.rmtree(home)
     assert polls.failures == []
     assert polls.count > stages.total()
-    assert set(STAGES) <= set(stages) or kills < KILLS, stages
+    assert set(STAGES) <= set(stages), stages
     return (
         f"{stages.total()} kills in {rounds} rounds ({dict(stages)}), {cut} files cut; "
         f"{polls.count} polls, {len(polls.failures)} failures"
@@ -106,11 +106,6 @@ def different_state(one: Path, other: Path) -> list[str]:
     return sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
 
 
-def test_a_few_kills(tmp_path):
-    print(kill_again_and_again(tmp_path, 4, seed=1))
-
-
-@pytest.mark.slow
 def test_two_hundred_kills(tmp_path):
     print(kill_again_and_again(tmp_path, KILLS, seed=2))
 

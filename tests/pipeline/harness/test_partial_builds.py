@@ -35,7 +35,7 @@ from tests.pipeline.harness.warehouse import (
 )
 
 SEQUENCES = 500
-FAST = 8
+FAST = 4
 SHARE = 12
 
 
