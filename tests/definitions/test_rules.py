@@ -18,8 +18,10 @@ from crm_pipeline.defs.quality.closed_months import CLOSED_MONTHS
 from crm_pipeline.defs.quality.history_checks import RESEMBLES
 from crm_pipeline.defs.quality.truths import TRUTHS
 from crm_pipeline.resources.warehouse import WRITER_POOL
+from tests.pipeline.harness.chain import STEPS
 
 STAGES = ("landing", "transformation", "modelling", "activation", "publication")
+UNSCORED = ("landing", "transformation", "publication")
 SOURCES = ("cdnow", "complete_journey", "demo", "online_retail")
 
 
@@ -39,6 +41,18 @@ def test_every_step_holds_the_writers_slot(repository):
     }
     assert steps
     assert {name for name, pool in steps.items() if pool != WRITER_POOL} == set()
+
+
+def test_every_step_that_changes_data_without_the_models_is_killed_by_itself(repository):
+    """Models and what is built on scores are killed in whole runs (``test_kills.py``)."""
+    graph = repository.asset_graph
+    steps = {
+        definition.op.name
+        for definition in repository.assets_defs_by_key.values()
+        if definition.is_executable
+        and {graph.get(key).group_name for key in definition.keys} & set(UNSCORED)
+    }
+    assert steps == set(STEPS)
 
 
 def test_no_asset_is_an_external_stub(repository):
