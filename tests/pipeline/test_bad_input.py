@@ -148,8 +148,8 @@ def after_bad_files(tiny_home, tmp_path_factory) -> tuple[Path, str]:
         [
             "orders_2027-01.csv: refused",
             "its header lacks order_no",
-            "found order;customer",
-            "Mend",
+            "found one other, of the shape 'aaaaa;aaaaaaaa'",
+            "under `header` and `delimiter`",
         ],
         [
             "orders_2027-02.csv: refused",

@@ -264,7 +264,8 @@ class Life:
         try:
             as_of = warehouse.settle(event.as_of)
         except UserError:
-            return  # nothing is dated yet
+            self.is_built = False  # nothing that counts is dated: what was built stays
+            return
         scope = warehouse.build(stop_at=event.stop_at)
         self.coverage.builds[
             "killed" if event.stop_at is not None else "part" if scope.is_part else scope.reason

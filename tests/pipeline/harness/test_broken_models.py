@@ -36,15 +36,11 @@ BROKEN = {
         "    where {{ is_touched('order_key', 'int_orders__touched') }}\n\n    union\n",
         "",
     ),
-    "forgets which products a changed order named before": (
-        "models/intermediate/int_products__touched.sql",
-        "    select product_key from {{ ref('int_orders__touched') }}\n\n    union\n",
-        "",
-    ),
     "sequences touched orders without the customer's others": (
         "models/intermediate/int_orders__sequenced.sql",
         "        {{ is_touched('customer_key', 'int_customers__touched') }}\n",
-        "        {{ is_touched('order_key', 'int_orders__touched') }}\n",
+        "        {{ is_touched('order_key', 'int_orders__touched') }}\n"
+        "        -- depends_on: {{ ref('int_customers__touched') }}\n",
     ),
     "reads the orders of the wrong kind of number": (
         "models/staging/demo/stg_demo__orders.sql",
