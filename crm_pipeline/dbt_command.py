@@ -18,7 +18,7 @@ TOUCHED = "--touched"
 """Our own argument: incremental models replace what was touched (macros/touched.sql)."""
 
 RUN_BY = "--run-by="
-"""Our own argument, with the process that waits for us: without it there is nothing to build for."""
+"""Our own argument, with the process that waits for us: once it is gone, nobody needs a build."""
 
 DBT_LOCK = ".dbt.lock"
 """After the warehouse's name: held while dbt has it open, also when its run was killed."""
