@@ -92,6 +92,7 @@ def test_a_late_version_splits_the_state_it_falls_into(lived, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_corrected_and_retracted_versions_leave_no_trace(lived, tmp_path):
     days = lived.twin(tmp_path / "home")
     days.put("customers_3.csv", versions(("K1", "21.03.", "Kiel")))
@@ -109,6 +110,7 @@ def test_corrected_and_retracted_versions_leave_no_trace(lived, tmp_path):
     assert history(days) == [(None, "2025-01-10", None, True)]
 
 
+@pytest.mark.slow
 def test_the_order_of_landing_does_not_matter(lived, tmp_path):
     days = lived.twin(tmp_path / "home")
     days.put("customers_2.csv", versions(("K1", "05.02.", "Jena")))

@@ -114,6 +114,7 @@ def is_failed_run_recorded(home: Path) -> bool:
         return any(run.status == dg.DagsterRunStatus.FAILURE for run in instance.get_runs())
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_dbt_works_is_made_up_for_by_the_next(tiny_home, tmp_path):
     """Only the run dies: its dbt goes on for a moment, and the next run waits for that."""
     home = fresh(tiny_home, tmp_path / "home")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from crm_pipeline.defs.automation import run_failed
 from tests.pipeline.support import crm, environment, publication, published, refused, succeeded
@@ -43,6 +44,7 @@ def the_sensor_sees(home: Path, monkeypatch) -> str:
         return run.run_id
 
 
+@pytest.mark.slow
 def test_a_refused_run_leaves_the_publication_and_its_notice_goes_with_the_next_one(
     tiny_copy, monkeypatch
 ):

@@ -24,6 +24,9 @@ from tests.pipeline.support import (
     succeeded,
 )
 
+pytestmark = pytest.mark.slow
+"""Each publication is built, and made again, as a whole."""
+
 CUSTOMERS = (
     "customer_no;full_name;email;registered_at;updated_at;country;region;city;"
     "acquisition_channel;gender;birth_year;marketing_permission\n"
@@ -83,9 +86,7 @@ def _again(
     return scratch, json.loads(record.digests) if record else {}
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(n, marks=() if n == 3 else pytest.mark.slow) for n in range(1, 7)]
-)
+@pytest.mark.parametrize("number", range(1, 7))
 def test_every_past_publication_has_the_same_bytes_again(lived, tmp_path, number):
     before = lived.path.read_bytes()
     scratch, digests = _again(lived, tmp_path / "home", number)
@@ -136,7 +137,6 @@ def test_a_content_that_is_no_longer_kept_is_named(lived, tmp_path):
         _again(days, tmp_path / "home", 1)
 
 
-@pytest.mark.slow
 def test_the_archive_stands_in_for_a_history_that_is_gone(lived, tmp_path):
     """Order lines have no direct identifier, so their files are archived."""
     days = Days(tmp_path / "company")
@@ -159,7 +159,6 @@ def test_an_unknown_publication_is_refused_with_those_that_are_known(lived, tmp_
         _again(lived, tmp_path / "home", 99)
 
 
-@pytest.mark.slow
 def test_the_command_makes_a_champions_report_again(tiny_copy, tmp_path):
     """The whole way: a corrected month, a later run, then the first report again."""
     first = publication(tiny_copy)

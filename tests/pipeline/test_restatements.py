@@ -90,6 +90,7 @@ def test_a_late_order_reopens_its_own_month_alone(days):
     assert before_on == after_on
 
 
+@pytest.mark.slow
 def test_a_new_month_and_the_one_that_was_not_over_are_no_restatements(days):
     headers, lines = _month("05")
     days.put("orders_05.csv", headers)
@@ -114,6 +115,7 @@ def test_a_corrected_file_names_the_months_whose_rows_changed_and_no_other(days)
     }
 
 
+@pytest.mark.slow
 def test_a_file_of_many_months_is_named_for_those_that_its_correction_changed(days):
     february, march = "2025-02-11 12:00:00", "2025-03-11 12:00:00"
     days.put("orders_wide.csv", orders(("A7001", "K1", february), ("A7002", "K1", march)))
