@@ -134,6 +134,7 @@ def test_a_file_of_many_months_is_named_for_those_that_its_correction_changed(da
     assert "wide" not in causes["2025-03-01"]
 
 
+@pytest.mark.slow
 def test_a_retracted_file_takes_its_figures_back_with_its_name(days):
     _late(days)
     days.day()
@@ -145,6 +146,7 @@ def test_a_retracted_file_takes_its_figures_back_with_its_name(days):
     assert "(retracted)" in _restated(days, "files")[0][0] + _restated(days, "files")[-1][0]
 
 
+@pytest.mark.slow
 def test_a_month_before_all_others_appears_and_goes_again(days):
     at = "2024-12-10 12:00:00"
     days.put("orders_00.csv", orders(("A0001", "K77", at)))
@@ -160,6 +162,7 @@ def test_a_month_before_all_others_appears_and_goes_again(days):
     assert len(_restated(days)) == listed
 
 
+@pytest.mark.slow
 def test_settings_are_a_reason_of_their_own(days):
     """An order of the last night of January, which is February at the other end of the world."""
     at = "2025-01-31 23:30:00"
@@ -179,6 +182,7 @@ def test_settings_are_a_reason_of_their_own(days):
     assert sorted(days.read(moved)) == [(10.0, 11.0), (11.0, 10.0)]
 
 
+@pytest.mark.slow
 def test_an_as_of_date_in_the_past_hides_no_later_restatement(days):
     """Compared is with what was last published of the month, not with the last publication."""
     assert days.day(as_of=date(2025, 3, 15)) == 0
@@ -220,6 +224,7 @@ def test_a_run_killed_after_the_swap_is_learned_from_the_published_file(days, mo
         ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_publication_that_was_rolled_back_keeps_its_number_and_its_restatements(days):
     _late(days)
     days.day("late")
@@ -233,6 +238,7 @@ def test_a_publication_that_was_rolled_back_keeps_its_number_and_its_restatement
     assert [row[0] for row in days.read("select publication from meta.publications")] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_lost_warehouse_learns_its_past_from_the_published_file(days):
     _late(days)
     days.day("late")
