@@ -106,7 +106,7 @@ def new_lines(lines: int, of: Input, day: int, target: Path) -> Input:
         lines: How many.
         of: What ``repeated_online_retail`` made.
         day: Days after the published file's last.
-        target: The CSV file to write.
+        target: The CSV file to write, with the marker that it is complete.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with duckdb.connect() as con:
@@ -135,4 +135,5 @@ def new_lines(lines: int, of: Input, day: int, target: Path) -> Input:
             """,
             [str(of.path)],
         )
+    target.with_name(target.name + ".done").touch()
     return Input(target.name, target, lines)

@@ -85,7 +85,8 @@ def main() -> None:
 
     def ending(scope: Any) -> None:
         with warehouse.writer() as db:
-            end_build(db, contracts, scope)
+            now = datetime.now(UTC).replace(tzinfo=None)
+            end_build(db, contracts, scope, keep_days=settings.keep_history_days, now=now)
 
     timed("landing", landing)
     scope = timed("settling", settling)
