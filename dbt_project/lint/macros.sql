@@ -18,3 +18,11 @@
 {% macro is_touched(column, keys_model) %}{{ column }} is not null{% endmacro %}
 
 {% macro touched_records(kind) %}select '{{ kind }}' as kind{% endmacro %}
+
+{% macro mentions(kind) %}select '{{ kind }}' as kind{% endmacro %}
+
+{% macro named_by_touched_facts(kind) %}{% endmacro %}
+
+{% macro first_days_of_facts() %}{% endmacro %}
+
+{% macro touched_facts(kind, fact, names) %}select '{{ kind }}' as kind{% endmacro %}

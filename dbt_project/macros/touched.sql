@@ -44,8 +44,11 @@
 {% macro names(source_name, table_name, kind) -%}
     {%- set found = namespace(is_named=false) -%}
     {%- for node in graph.sources.values() if node.source_name == source_name and node.name == table_name -%}
-        {%- for column in node.columns.values() if (column.config.meta or column.meta or {}).get('identifies') == kind -%}
-            {%- set found.is_named = true -%}
+        {%- for column in node.columns.values() -%}
+            {%- set kinds = (column.config.meta or column.meta or {}).get('identifies') or [] -%}
+            {%- if kind in ([kinds] if kinds is string else kinds) -%}
+                {%- set found.is_named = true -%}
+            {%- endif -%}
         {%- endfor -%}
     {%- endfor -%}
     {{- return(found.is_named) -}}

@@ -60,6 +60,94 @@
             ('adjusted_at', 'timestamp'), ('reason', text), ('quantity', 'decimal(18, 3)'),
             ('adjusted_amount', 'decimal(18, 4)'),
         ],
+        'payments': [
+            ('payment_key', text), ('source', text), ('order_key', text), ('customer_key', text),
+            ('method', text), ('status', text), ('due_at', 'timestamp'), ('paid_at', 'timestamp'),
+            ('payment_amount', 'decimal(18, 2)'),
+        ],
+        'subscriptions': [
+            ('subscription_key', text), ('source', text), ('customer_key', text),
+            ('product_key', text), ('plan', text), ('contract_term', text),
+            ('payment_method', text), ('started_at', 'timestamp'), ('ended_at', 'timestamp'),
+            ('tenure_months', 'integer'), ('monthly_amount', 'decimal(18, 2)'),
+            ('charged_amount', 'decimal(18, 2)'), ('service_count', 'integer'),
+            ('is_churned', 'boolean'),
+        ],
+        'sessions': [
+            ('session_key', text), ('source', text), ('customer_key', text),
+            ('started_at', 'timestamp'), ('channel', text), ('device', text), ('visitor_type', text),
+            ('page_count', 'integer'), ('product_page_count', 'integer'),
+            ('duration_seconds', 'decimal(18, 3)'), ('bounce_rate', 'double'), ('exit_rate', 'double'),
+            ('has_cart', 'boolean'), ('has_checkout', 'boolean'), ('has_order', 'boolean'),
+            ('order_key', text),
+        ],
+        'interactions': [
+            ('interaction_key', text), ('source', text), ('customer_key', text),
+            ('ticket_key', text), ('occurred_at', 'timestamp'), ('channel', text),
+            ('direction', text), ('kind', text), ('duration_seconds', 'integer'),
+        ],
+        'tickets': [
+            ('ticket_key', text), ('source', text), ('customer_key', text), ('product_key', text),
+            ('order_key', text), ('owner_key', text), ('opened_at', 'timestamp'), ('channel', text),
+            ('category', text), ('subcategory', text), ('priority', text),
+            ('is_complaint', 'boolean'), ('is_sla_met', 'boolean'),
+        ],
+        'ticket_events': [
+            ('ticket_event_key', text), ('source', text), ('ticket_key', text),
+            ('event_number', 'integer'), ('occurred_at', 'timestamp'), ('ticket_state', text),
+            ('owner_key', text), ('is_response', 'boolean'),
+        ],
+        'survey_responses': [
+            ('response_key', text), ('source', text), ('customer_key', text), ('product_key', text),
+            ('order_key', text), ('ticket_key', text), ('survey', text), ('question', text),
+            ('channel', text), ('responded_at', 'timestamp'), ('score', 'decimal(18, 3)'),
+            ('lowest_score', 'decimal(18, 3)'), ('highest_score', 'decimal(18, 3)'),
+            ('question_weight', 'decimal(18, 4)'), ('comment_length', 'integer'),
+            ('comment_language', text), ('comment_sentiment', 'double'), ('comment_topics', text),
+        ],
+        'campaigns': [
+            ('campaign_key', text), ('source', text), ('campaign_name', text), ('channel', text),
+            ('purpose', text), ('started_at', 'timestamp'), ('ended_at', 'timestamp'),
+            ('cost_amount', 'decimal(18, 2)'), ('is_experiment', 'boolean'),
+        ],
+        'campaign_touches': [
+            ('touch_key', text), ('source', text), ('campaign_key', text), ('customer_key', text),
+            ('touched_at', 'timestamp'), ('channel', text), ('experiment_arm', text),
+            ('is_control', 'boolean'), ('is_opened', 'boolean'), ('is_responded', 'boolean'),
+            ('is_converted', 'boolean'), ('responded_at', 'timestamp'),
+            ('response_amount', 'decimal(18, 2)'), ('cost_amount', 'decimal(18, 4)'),
+        ],
+        'consents': [
+            ('consent_key', text), ('source', text), ('customer_key', text), ('channel', text),
+            ('purpose', text), ('changed_at', 'timestamp'), ('is_granted', 'boolean'),
+        ],
+        'leads': [
+            ('lead_key', text), ('source', text), ('customer_key', text), ('owner_key', text),
+            ('created_at', 'timestamp'), ('channel', text), ('status', text),
+            ('converted_at', 'timestamp'), ('opportunity_key', text),
+        ],
+        'opportunities': [
+            ('opportunity_key', text), ('source', text), ('customer_key', text), ('lead_key', text),
+            ('owner_key', text), ('product_key', text), ('stage', text), ('opened_at', 'timestamp'),
+            ('closed_at', 'timestamp'), ('expected_close_on', 'date'), ('is_won', 'boolean'),
+            ('opportunity_amount', 'decimal(18, 2)'),
+        ],
+        'opportunity_stages': [
+            ('opportunity_stage_key', text), ('source', text), ('opportunity_key', text),
+            ('entered_at', 'timestamp'), ('stage', text),
+        ],
+        'owners': [
+            ('owner_key', text), ('source', text), ('team', text), ('region', text), ('role', text),
+        ],
+        'inventory': [
+            ('inventory_key', text), ('source', text), ('product_key', text),
+            ('counted_at', 'timestamp'), ('on_hand_quantity', 'decimal(18, 3)'),
+            ('on_order_quantity', 'decimal(18, 3)'), ('lead_time_days', 'integer'),
+        ],
+        'exchange_rates': [
+            ('rate_key', text), ('source', text), ('currency', text), ('rated_on', 'date'),
+            ('rate', 'decimal(18, 8)'),
+        ],
     } -%}
     {{- return(shapes[entity]) -}}
 {% endmacro %}

@@ -294,10 +294,10 @@ def _changed_rows(con: duckdb.DuckDBPyConnection, table: TableContract, where: s
 
 def _name_touched(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
     for column in table.columns:
-        if column.identifies:
+        for kind in column.identifies:
             con.execute(
                 "insert into control.touched "
-                f"select distinct {literal(table.source)}, {literal(column.identifies)}, "
+                f"select distinct {literal(table.source)}, {literal(kind)}, "
                 f"{column.identity_sql} as id from changed "
                 "except select source, kind, id from control.touched"
             )
@@ -306,16 +306,16 @@ def _name_touched(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
 def _find_values(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
     """Note how each touched entity is written in a table: by that its rows are found at once."""
     for column in table.columns:
-        if column.identifies:
-            name = identifier(column.name)
+        name = identifier(column.name)
+        for kind in column.identifies:
             con.execute(
                 "insert into control.touched_values "
                 f"select {literal(table.source)}, {literal(table.name)}, "
-                f"{literal(column.identifies)}, cast({name} as varchar) "
+                f"{literal(kind)}, cast({name} as varchar) "
                 f"from (select distinct {name} from landing.{identifier(table.identifier)}) "
                 f"where {column.identity_sql} in (select id from control.touched "
                 f"where source = {literal(table.source)} "
-                f"and kind = {literal(column.identifies)})"
+                f"and kind = {literal(kind)})"
             )
 
 

@@ -23,7 +23,8 @@ class ColumnContract:
         pii: ``direct``, ``pseudonymous`` or ``None``.
         minimum: Least value.
         maximum: Greatest value.
-        identifies: What the column holds the number of: ``order``, ``customer``, ``product``, ...
+        identifies: What the column holds the number of: ``order``, ``customer``, ``product``, ...;
+            several where one number names several things (a customer and the only contract).
             Rows that share it are rebuilt together, so that a refresh rebuilds nothing else.
         identity: SQL over the column where one number can be written in several ways.
     """
@@ -35,7 +36,7 @@ class ColumnContract:
     pii: str | None
     minimum: str | None
     maximum: str | None
-    identifies: str | None = None
+    identifies: tuple[str, ...] = ()
     identity: str | None = None
 
     @property
@@ -111,7 +112,7 @@ class TableContract:
 
     def identity_of(self, kind: str) -> ColumnContract | None:
         """Return the column that identifies a ``kind`` of entity, or ``None``."""
-        return next((column for column in self.columns if column.identifies == kind), None)
+        return next((column for column in self.columns if kind in column.identifies), None)
 
     @property
     def digest(self) -> str:

@@ -256,7 +256,7 @@ def _columns(
         _column(reader.where, column, str(column["name"]) in key, column["name"] == event_time)
         for column in node["columns"].values()
     )
-    kinds = [column.identifies for column in columns if column.identifies]
+    kinds = [kind for column in columns for kind in column.identifies]
     if twice := sorted({kind for kind in kinds if kinds.count(kind) > 1}):
         raise reader.error(
             f"several columns identify {', '.join(twice)}", "mark the one that names the row's own"
@@ -305,7 +305,7 @@ def _column(
         pii=pii if pii not in (None, "", "none") else None,
         minimum=low,
         maximum=high,
-        identifies=reader.text("identifies"),
+        identifies=reader.texts("identifies"),
         identity=reader.text("identity"),
     )
 

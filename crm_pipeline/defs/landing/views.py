@@ -33,16 +33,16 @@ def _create_views(
     rows = _rows_that_count(contract, landed, each_version)
     con.execute(f"create or replace view raw.{identifier(view)} as {rows}")
     for column in contract.columns:
-        if column.identifies:
-            rows = _rows_touched(contract, column, landed, each_version)
-            name = identifier(f"{view}__{column.identifies}")
+        for kind in column.identifies:
+            rows = _rows_touched(contract, column, kind, landed, each_version)
+            name = identifier(f"{view}__{kind}")
             con.execute(f"create or replace view touched.{name} as {rows}")
 
 
 def _rows_touched(
-    contract: TableContract, column: ColumnContract, landed: str, each_version: bool
+    contract: TableContract, column: ColumnContract, kind: str, landed: str, each_version: bool
 ) -> str:
-    """SQL for the rows that count and name a touched entity, found without a look at the others.
+    """SQL for the rows that count and name a touched one of a kind, found without the others.
 
     The values are compared as they stand in the file, so that DuckDB skips what cannot match; of
     rows with a key, the winner is chosen among all of the key before the others are left out.
@@ -51,14 +51,14 @@ def _rows_touched(
     values = (
         f"select cast(value as {column.data_type}) from control.touched_values "
         f"where source = {literal(contract.source)} and table_name = {literal(contract.name)} "
-        f"and kind = {literal(str(column.identifies))} and value is not null"
+        f"and kind = {literal(kind)} and value is not null"
     )
     rows = f"select * from {landed} where {name} in ({values})"
     if not column.required:
         nameless = (
             "exists (select 1 from control.touched_values where value is null "
             f"and source = {literal(contract.source)} and table_name = {literal(contract.name)} "
-            f"and kind = {literal(str(column.identifies))})"
+            f"and kind = {literal(kind)})"
         )
         rows += f" union all select * from {landed} where {name} is null and {nameless}"
     if not contract.key:

@@ -102,7 +102,7 @@ def has_open_values(table: TableContract, column: ColumnContract) -> bool:
 
     Not of personal ones, of times (they go on), or of what names a row or another entity.
     """
-    names = column.name in table.key or column.identifies is not None
+    names = column.name in table.key or bool(column.identifies)
     return not (column.pii or column.is_temporal or names)
 
 

@@ -41,6 +41,7 @@ named as (
     select links.linked_customer_key as customer_key
     from records
     inner join links on records.customer_key = links.customer_key
+    {{ named_by_touched_facts('customer') }}
 
 )
 

@@ -17,6 +17,7 @@ with named as (
     union
 
     select product_key from {{ ref('int_products__touched_records') }}
+    {{ named_by_touched_facts('product') }}
 
 )
 

@@ -106,7 +106,7 @@ class Generator:
         return least + rnd.choice([0, 0, 1, 1, 2, 3, 4, 130])
 
     def _number(self, column: ColumnContract, rnd: random.Random) -> Any:
-        number = rnd.randint(1, POOLS.get(column.identifies or "", 3))
+        number = rnd.randint(1, min((POOLS.get(kind, 3) for kind in column.identifies), default=3))
         if column.data_type != "varchar":
             return number
         text = str(number)

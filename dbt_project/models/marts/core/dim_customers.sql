@@ -66,6 +66,17 @@ sightings as (
     where customer_key is not null and {{ is_touched('customer_key', 'int_customers__touched') }}
     group by customer_key
 
+    union all
+
+    select
+        customer_key,
+        min(source) as source,
+        min(seen_at) as seen_at,
+        cast(null as date) as first_order_on
+    from {{ ref('int_customers__mentioned') }}
+    where {{ is_touched('customer_key', 'int_customers__touched') }}
+    group by customer_key
+
 ),
 
 seen as (

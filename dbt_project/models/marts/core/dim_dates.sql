@@ -11,6 +11,8 @@ with facts as (
 
     union all
 
+    {{ first_days_of_facts() }}
+
     select as_of as fact_on from {{ source('control', 'run_settings') }}
 
 ),

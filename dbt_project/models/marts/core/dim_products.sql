@@ -40,6 +40,15 @@ sightings as (
     where {{ is_touched('product_key', 'int_products__touched') }}
     group by product_key
 
+    union all
+
+    select
+        product_key,
+        min(source) as source
+    from {{ ref('int_products__mentioned') }}
+    where {{ is_touched('product_key', 'int_products__touched') }}
+    group by product_key
+
 ),
 
 seen as (

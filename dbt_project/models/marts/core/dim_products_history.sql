@@ -18,6 +18,15 @@ with sightings as (
     where {{ is_touched('product_key', 'int_products__touched') }}
     group by product_key
 
+    union all
+
+    select
+        product_key,
+        min(seen_at) as seen_at
+    from {{ ref('int_products__mentioned') }}
+    where {{ is_touched('product_key', 'int_products__touched') }}
+    group by product_key
+
 ),
 
 seen as (

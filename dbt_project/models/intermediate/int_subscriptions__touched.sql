@@ -1,0 +1,3 @@
+{{ config(materialized='table') }}
+
+{{ touched_facts('subscription', 'fct_subscriptions', ['customer', 'product']) }}

@@ -1,0 +1,1 @@
+{{ union_entity('ticket_events') }}

@@ -1,0 +1,27 @@
+{{ config(materialized='incremental', meta={'touched': {'subscription_key': 'int_subscriptions__touched'}}) }}
+
+with subscriptions as (
+
+    select * from {{ ref('int_subscriptions__unioned') }}
+    where {{ is_touched('subscription_key', 'int_subscriptions__touched') }}
+
+)
+
+select
+    subscription_key,
+    source,
+    customer_key,
+    product_key,
+    plan,
+    contract_term,
+    payment_method,
+    started_at,
+    {{ business_day('started_at') }} as started_on,
+    ended_at,
+    {{ business_day('ended_at') }} as ended_on,
+    tenure_months,
+    monthly_amount,
+    charged_amount,
+    service_count,
+    is_churned
+from subscriptions
