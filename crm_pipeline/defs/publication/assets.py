@@ -88,7 +88,7 @@ def write_publication(
     bounds = writing.control_table(con, "check_bounds", META_TABLES["check_bounds"].types)
     con.execute("use w")
     landed = landed_files(con).df()
-    quarantined = pd.concat([quarantine_summary(con).df(), writing.without_rate(con).df()])
+    quarantined = pd.concat([quarantine_summary(con).df(), writing.without_rate(con)])
     lines = quarantine_lines(con).df()
     drift, versions = schema_drift(con).df(), contract_versions(con).df()
     made_for = con.execute("select as_of, horizon_days from control.run_settings").fetchone()
