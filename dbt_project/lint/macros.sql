@@ -26,3 +26,19 @@
 {% macro first_days_of_facts() %}{% endmacro %}
 
 {% macro touched_facts(kind, fact, names) %}select '{{ kind }}' as kind{% endmacro %}
+
+{% macro in_company_currency(cte, entity, day, also=[]) %}select * from {{ cte }}{% endmacro %}
+
+{% macro attributes_in_company_currency(cte, entity, also=[]) %}select * from {{ cte }}{% endmacro %}
+
+{% macro rows_without_rate(relation, entity, row_key, key, keys, day, amount) -%}
+select
+    source,
+    '{{ entity }}' as entity,
+    {{ row_key }} as row_key,
+    {{ keys | join(', ') }},
+    {{ day }} as happened_on,
+    'EUR' as currency,
+    {{ amount }} as own_amount
+from {{ relation }} as facts
+{%- endmacro %}

@@ -44,7 +44,27 @@ dated as (
 
 )
 
-{%- endif %}
+{%- endif %},
+
+kept as (
+
+    select
+        *,
+        {{ business_day('ordered_at') }} as ordered_on
+    from dated
+    where
+        -- without a time the line is an orphan: see int_order_items__orphaned
+        ordered_at is not null
+        and {{ is_touched('order_key', 'int_orders__touched') }}
+
+),
+
+-- without a rate it is in int_without_rate
+converted as (
+
+    {{ in_company_currency('kept', 'order_items', 'kept.ordered_on', also=['ordered_on']) }}
+
+)
 
 select
     order_key,
@@ -53,13 +73,10 @@ select
     customer_key,
     product_key,
     ordered_at,
-    {{ business_day('ordered_at') }} as ordered_on,
+    ordered_on,
     quantity,
     unit_price,
     unit_cost,
-    line_amount
-from dated
-where
-    -- without a time the line is an orphan: see int_order_items__orphaned
-    ordered_at is not null
-    and {{ is_touched('order_key', 'int_orders__touched') }}
+    line_amount,
+    exchange_rate
+from converted
