@@ -1,10 +1,11 @@
 """A simulated clock that drives the sensor, the schedules and their jobs through an operation.
 
 Run as ``python -m tests.pipeline.harness.two_days INBOX HOURS``, in a process whose ``CRM_HOME``
-is the home; then, in another, as ``... two_days train-anew``. Every decision is the pipeline's own: the sensor and the schedules are evaluated as
-Dagster's daemon does (their own functions, their own cron lines, repeated run keys dropped, ticks
-that an outage missed made up for), and the jobs they ask for run whole, one after the other. What
-is simulated is the clock, and that nobody waits for it.
+is the home; then, in another, as ``... two_days train-anew``. Every decision is the pipeline's own:
+the sensor and the schedules are evaluated as Dagster's daemon does (their own functions, their own
+cron lines, repeated run keys dropped, ticks that an outage missed made up for), and the jobs they
+ask for run whole, one after the other. What is simulated is the clock, and that nobody waits for
+it.
 """
 
 from __future__ import annotations
