@@ -19,6 +19,10 @@
 
 {% macro touched_records(kind) %}select '{{ kind }}' as kind{% endmacro %}
 
+{% macro measure(name) %}count({{ name }}){% endmacro %}
+
+{% macro metric(name) %}{{ name }}_of_two{% endmacro %}
+
 {% macro mentions(kind) %}select '{{ kind }}' as kind{% endmacro %}
 
 {% macro named_by_touched_facts(kind) %}{% endmacro %}
