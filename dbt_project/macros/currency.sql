@@ -41,7 +41,7 @@ left join {{ ref('int_exchange_rates') }} as rates
 
 {#-
     Rows of an entity with their amounts in the company's currency: the body of a CTE. Their
-    `exchange_rate` is null where they were in it already. `day` is the business day whose rate counts; `also` are columns beside the entity's own.
+    `exchange_factor` is null where they were in it already. `day` is the business day whose rate counts; `also` are columns beside the entity's own.
 -#}
 {% macro in_company_currency(cte, entity, day, also=[]) -%}
     {%- set currencies = foreign_currencies() -%}
@@ -64,7 +64,7 @@ left join {{ ref('int_exchange_rates') }} as rates
     {%- if not currencies -%}
     select
         *,
-        cast(null as decimal(18, 8)) as exchange_rate
+        cast(null as decimal(18, 8)) as exchange_factor
     from {{ cte }}
     {%- else -%}
     select
@@ -84,7 +84,7 @@ left join {{ ref('int_exchange_rates') }} as rates
             {%- do plain.append(cte ~ '.' ~ name) -%}
         {%- endfor %}
         {{ plain | join(',\n        ') }},
-        rates.rate as exchange_rate
+        rates.rate as exchange_factor
     from {{ cte }}
     {{ join_rates(cte, day, currencies) }}
     {%- endif -%}

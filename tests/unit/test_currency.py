@@ -131,7 +131,7 @@ def abroad(project: Path, tmp_path_factory: pytest.TempPathFactory) -> SqlWareho
 def test_the_last_rate_on_or_before_the_business_day_counts(abroad: SqlWarehouse):
     with abroad.connection() as db:
         lines = db.execute(
-            "select order_key, line_amount, unit_price, unit_cost, exchange_rate "
+            "select order_key, line_amount, unit_price, unit_cost, exchange_factor "
             "from marts.fct_order_items order by order_key"
         ).fetchall()
         returned = db.execute("select returned_amount from marts.fct_returns").fetchall()
@@ -172,7 +172,7 @@ def test_facts_converted_back_equal_the_sources_own_total(abroad: SqlWarehouse, 
     with abroad.connection() as db:
         assert truth.exceptions(db, contracts, ("abroad",)) == 0
         for lie in (
-            "update marts.fct_order_items set exchange_rate = 0.51 where order_key = 'abroad:4'",
+            "update marts.fct_order_items set exchange_factor = 0.51 where order_key = 'abroad:4'",
             "delete from intermediate.int_without_rate",
         ):
             db.execute("begin")
@@ -191,7 +191,7 @@ def test_one_currency_leaves_amounts_alone(project: Path, tmp_path: Path):
         ),
     )
     warehouse.run("+fct_order_items", "+int_without_rate")
-    found = "select (line_amount, exchange_rate) from marts.fct_order_items"
+    found = "select (line_amount, exchange_factor) from marts.fct_order_items"
     assert warehouse.value(found) == (Decimal("7.0000"), None)
     assert warehouse.value("select count(*) from intermediate.int_without_rate") == 0
 

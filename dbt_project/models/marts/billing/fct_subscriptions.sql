@@ -31,5 +31,5 @@ select
     charged_amount,
     service_count,
     is_churned,
-    exchange_rate
+    exchange_factor
 from subscriptions

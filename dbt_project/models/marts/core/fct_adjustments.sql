@@ -22,5 +22,5 @@ select
     reason,
     quantity,
     adjusted_amount,
-    exchange_rate
+    exchange_factor
 from adjustments

@@ -78,5 +78,5 @@ select
     unit_price,
     unit_cost,
     line_amount,
-    exchange_rate
+    exchange_factor
 from converted

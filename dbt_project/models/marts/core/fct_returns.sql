@@ -37,6 +37,6 @@ select
     returned.returned_on,
     returned.quantity,
     returned.returned_amount,
-    returned.exchange_rate
+    returned.exchange_factor
 from returned
 left join orders on returned.order_key = orders.order_key
