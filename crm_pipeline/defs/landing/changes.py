@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -21,13 +22,33 @@ from crm_pipeline.code_version import code_version
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.defs.landing.retention import move_superseded
 from crm_pipeline.defs.landing.sqltext import identifier, literal
+from crm_pipeline.defs.landing.views import (
+    forget_kept_rows,
+    keep_new_rows,
+    keep_touched_rows,
+)
 from crm_pipeline.settings import Settings
 
 MOST_OF_IT = 0.3
 """Replacing more than this share of the rows costs as much as making all of them anew."""
 
-Readers = Mapping[tuple[str, str], frozenset[str | None]]
-"""(source, table) -> what each staging model that reads it is rebuilt by; ``None`` is the whole."""
+
+
+@dataclass
+class Reading:
+    """By whom a raw table is read.
+
+    Attributes:
+        rebuilt_by: What the staging models are rebuilt by, and how many by that; ``None``: whole.
+        grown_by: What those models are rebuilt by that keep what they made of earlier rows.
+    """
+
+    rebuilt_by: Counter[str | None] = field(default_factory=Counter)
+    grown_by: set[str] = field(default_factory=set)
+
+
+Readers = Mapping[tuple[str, str], Reading]
+"""(source, table) -> by whom it is read."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +76,7 @@ def readers(manifest: Mapping[str, Any], contracts: Mapping[str, SourceContract]
     entity, or a model that states nothing, makes any change in the table touch everything.
     """
     nodes = manifest["nodes"]
-    found: dict[tuple[str, str], set[str | None]] = {}
+    found: dict[tuple[str, str], Reading] = {}
 
     def raw_tables(unique_id: str) -> Iterator[tuple[str, str]]:
         for parent in manifest["parent_map"].get(unique_id, []):
@@ -67,8 +88,13 @@ def readers(manifest: Mapping[str, Any], contracts: Mapping[str, SourceContract]
                 yield from raw_tables(parent)
 
     for unique_id, node in nodes.items():
-        is_base = "staging" in node["fqn"] and not node["name"].startswith("stg_")
-        if node["resource_type"] != "model" or is_base:
+        if node["resource_type"] != "model":
+            continue
+        kind = (node["config"].get("meta") or {}).get("rebuilt_by")
+        if "staging" in node["fqn"] and not node["name"].startswith("stg_"):
+            if (node["config"].get("meta") or {}).get("grows"):
+                for raw in set(raw_tables(unique_id)):
+                    found.setdefault(raw, Reading()).grown_by.add(kind)
             continue
         # what is further down reads staging models, not their tables
         parents = raw_tables(unique_id) if "staging" in node["fqn"] else (
@@ -76,12 +102,11 @@ def readers(manifest: Mapping[str, Any], contracts: Mapping[str, SourceContract]
             for parent in manifest["parent_map"].get(unique_id, [])
             if parent.startswith("source.") and manifest["sources"][parent]["schema"] == "raw"
         )  # fmt: skip
-        kind = (node["config"].get("meta") or {}).get("rebuilt_by")
         for source, name in set(parents):
             table = next(t for t in contracts[source].tables if t.name == name)
             is_named = kind is not None and table.identity_of(kind) is not None
-            found.setdefault((source, name), set()).add(kind if is_named else None)
-    return {table: frozenset(kinds) for table, kinds in found.items()}
+            found.setdefault((source, name), Reading()).rebuilt_by[kind if is_named else None] += 1
+    return found
 
 
 def fingerprint(con: duckdb.DuckDBPyConnection, settings: Settings) -> str:
@@ -115,6 +140,7 @@ def begin_build(
     con.begin()
     con.execute("delete from control.touched")
     con.execute("delete from control.touched_values")
+    con.execute("delete from control.shrunk")
     reason = everything or _reason_for_all(con, state)
     if reason is None:
         last = _last(con)
@@ -153,6 +179,7 @@ def end_build(
     for source in contracts.values():
         for table in source.tables:
             move_superseded(con, table, keep_days=keep_days, now=now)
+    forget_kept_rows(con, [table for source in contracts.values() for table in source.tables])
     con.commit()
 
 
@@ -199,19 +226,20 @@ def _touch(
     state: State,
 ) -> str | None:
     """Fill ``control.touched``; return why that is not enough, ``None`` where it is."""
-    digests = _touched_contents(con, last.landing_number)
+    changes = _changed_contents(con, last.landing_number)
     changed_rows = all_rows = 0
     for name in settings.sources:
         for table in contracts[name].tables:
-            kinds = reads.get((table.source, table.name), frozenset())
+            reading = reads.get((table.source, table.name))
+            contents = changes.get((table.source, table.name), [])
             where = _changed_sql(
-                table, digests.get((table.source, table.name), []), last.as_of, state.as_of,
-                settings.time_zone,
-            )  # fmt: skip
-            if where is None or not kinds:
+                table, [c.digest for c in contents], last.as_of, state.as_of, settings.time_zone
+            )
+            if where is None or reading is None:
                 continue
-            changed = _changed_rows(con, table, where)
-            if changed and None in kinds:
+            went = _went_sql(table, contents, is_back=state.as_of < last.as_of)
+            changed = _changed_rows(con, table, where, went)
+            if changed and None in reading.rebuilt_by:
                 return f"{table.label} changed, and a model reads it whole"
             changed_rows += changed
             all_rows += _count(con, f"select count(*) from landing.{identifier(table.identifier)}")
@@ -222,32 +250,74 @@ def _touch(
     for name in settings.sources:
         for table in contracts[name].tables:
             _find_values(con, table)
+    for (source, name), reading in reads.items():
+        table = next(table for table in contracts[source].tables if table.name == name)
+        # of a source that is not enabled nothing changed, but its models are made
+        is_enabled = source in settings.sources
+        for kind, count in reading.rebuilt_by.items():
+            if kind is not None and count > 1 and is_enabled:
+                keep_touched_rows(con, table, kind)
+        if reading.grown_by:
+            contents = changes.get((source, name), []) if is_enabled else []
+            came = [content.digest for content in contents if content.came]
+            where = _changed_sql(table, came, last.as_of, state.as_of, settings.time_zone)
+            keep_new_rows(con, table, sorted(reading.grown_by), where or "false")
     return None
 
 
-def _touched_contents(
+@dataclass(frozen=True)
+class _Content:
+    """A content about which the ledger has news, and whether it counted then and counts now."""
+
+    digest: str
+    was: bool
+    counts: bool
+
+    @property
+    def came(self) -> bool:
+        return self.counts and not self.was
+
+
+def _changed_contents(
     con: duckdb.DuckDBPyConnection, landing_number: int
-) -> dict[tuple[str, str], list[str]]:
+) -> dict[tuple[str, str], list[_Content]]:
     """Contents that came, went or changed their name since: whatever the ledger says of them."""
     rows = con.execute(
         """
         with news as (select * from control.files where landing_number > ?),
         before as (
-            select source, table_name, file_name, arg_max(digest, landing_number) as digest
-            from control.files where landing_number <= ? group by all)
-        select distinct source, table_name, digest from (
+            select source, table_name, file_name, arg_max(digest, landing_number) as digest,
+                arg_max(action, landing_number) as action
+            from control.files where landing_number <= ? group by all),
+        named as (
             select source, table_name, digest from news
-            union all
+            union
             select source, table_name, digest from before
             semi join news using (source, table_name, file_name))
-        order by all
+        select source, table_name, digest,
+            (source, table_name, digest) in (
+                select (source, table_name, digest) from before where action = 'landed'),
+            (source, table_name, digest) in (
+                select (source, table_name, digest) from control.current_contents)
+        from named order by all
         """,
         [landing_number, landing_number],
     ).fetchall()
-    found: dict[tuple[str, str], list[str]] = {}
-    for source, name, digest in rows:
-        found.setdefault((source, name), []).append(digest)
+    found: dict[tuple[str, str], list[_Content]] = {}
+    for source, name, *content in rows:
+        found.setdefault((source, name), []).append(_Content(*content))
     return found
+
+
+def _went_sql(table: TableContract, contents: list[_Content], *, is_back: bool) -> str:
+    """SQL that is true at least for those changed rows which do not count any more.
+
+    Of a table with a key, a row that came may have taken the place of another.
+    """
+    if table.key or is_back:
+        return "true"
+    went = [literal(content.digest) for content in contents if not content.counts]
+    return f"_digest in ({', '.join(went)})" if went else "false"
 
 
 def _changed_sql(
@@ -271,14 +341,16 @@ def _changed_sql(
     return " or ".join(conditions) or None
 
 
-def _changed_rows(con: duckdb.DuckDBPyConnection, table: TableContract, where: str) -> int:
+def _changed_rows(
+    con: duckdb.DuckDBPyConnection, table: TableContract, where: str, went: str
+) -> int:
     """Keep the changed rows as ``changed``; of a table with a key, all rows of the changed keys.
 
     Where one row of a key goes, another may come forward that lies in an untouched file.
     """
     place = f"landing.{identifier(table.identifier)}"
     columns = {c.name for c in table.columns if c.identifies} | set(table.key)
-    selected = ", ".join(identifier(name) for name in sorted(columns)) or "1 as nothing"
+    selected = ", ".join([*(identifier(name) for name in sorted(columns)), f"{went} as _went"])
     con.execute(
         f"create or replace temp table changed as select {selected} from {place} where {where}"
     )
@@ -295,12 +367,13 @@ def _changed_rows(con: duckdb.DuckDBPyConnection, table: TableContract, where: s
 def _name_touched(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
     for column in table.columns:
         if column.identifies:
-            con.execute(
-                "insert into control.touched "
-                f"select distinct {literal(table.source)}, {literal(column.identifies)}, "
-                f"{column.identity_sql} as id from changed "
-                "except select source, kind, id from control.touched"
-            )
+            for place, which in (("touched", "true"), ("shrunk", "_went")):
+                con.execute(
+                    f"insert into control.{place} "
+                    f"select distinct {literal(table.source)}, {literal(column.identifies)}, "
+                    f"{column.identity_sql} as id from changed where {which} "
+                    f"except select source, kind, id from control.{place}"
+                )
 
 
 def _find_values(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
