@@ -23,8 +23,8 @@ from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.defs.landing.retention import move_superseded
 from crm_pipeline.defs.landing.sqltext import identifier, literal
 from crm_pipeline.defs.landing.views import (
+    create_news_views,
     forget_kept_rows,
-    keep_new_rows,
     keep_touched_rows,
 )
 from crm_pipeline.settings import Settings
@@ -33,14 +33,14 @@ MOST_OF_IT = 0.3
 """Replacing more than this share of the rows costs as much as making all of them anew."""
 
 
-
 @dataclass
 class Reading:
     """By whom a raw table is read.
 
     Attributes:
         rebuilt_by: What the staging models are rebuilt by, and how many by that; ``None``: whole.
-        grown_by: What those models are rebuilt by that keep what they made of earlier rows.
+        grown_by: What those models are rebuilt by that keep what they made of earlier rows, and
+            the staging models that read them.
     """
 
     rebuilt_by: Counter[str | None] = field(default_factory=Counter)
@@ -78,34 +78,43 @@ def readers(manifest: Mapping[str, Any], contracts: Mapping[str, SourceContract]
     nodes = manifest["nodes"]
     found: dict[tuple[str, str], Reading] = {}
 
-    def raw_tables(unique_id: str) -> Iterator[tuple[str, str]]:
+    def meta(unique_id: str) -> Mapping[str, Any]:
+        return nodes[unique_id]["config"].get("meta") or {}
+
+    def raw_tables(unique_id: str, grown_by: str | None) -> Iterator[tuple[str, str]]:
+        """Those it reads, other than through a model that grows by the same."""
         for parent in manifest["parent_map"].get(unique_id, []):
             if parent.startswith("source."):
                 source = manifest["sources"][parent]
                 if source["schema"] == "raw":
                     yield source["source_name"], source["name"]
             elif parent in nodes and "staging" in nodes[parent]["fqn"]:
-                yield from raw_tables(parent)
+                grows = meta(parent).get("grows") and meta(parent).get("rebuilt_by") == grown_by
+                if not (grows and grown_by):
+                    yield from raw_tables(parent, grown_by)
 
     for unique_id, node in nodes.items():
         if node["resource_type"] != "model":
             continue
-        kind = (node["config"].get("meta") or {}).get("rebuilt_by")
-        if "staging" in node["fqn"] and not node["name"].startswith("stg_"):
-            if (node["config"].get("meta") or {}).get("grows"):
-                for raw in set(raw_tables(unique_id)):
-                    found.setdefault(raw, Reading()).grown_by.add(kind)
+        kind, grows = meta(unique_id).get("rebuilt_by"), meta(unique_id).get("grows")
+        is_base = "staging" in node["fqn"] and not node["name"].startswith("stg_")
+        if is_base and not grows:
             continue
         # what is further down reads staging models, not their tables
-        parents = raw_tables(unique_id) if "staging" in node["fqn"] else (
+        parents = raw_tables(unique_id, kind) if "staging" in node["fqn"] else (
             (manifest["sources"][parent]["source_name"], manifest["sources"][parent]["name"])
             for parent in manifest["parent_map"].get(unique_id, [])
             if parent.startswith("source.") and manifest["sources"][parent]["schema"] == "raw"
         )  # fmt: skip
         for source, name in set(parents):
             table = next(t for t in contracts[source].tables if t.name == name)
-            is_named = kind is not None and table.identity_of(kind) is not None
-            found.setdefault((source, name), Reading()).rebuilt_by[kind if is_named else None] += 1
+            reading = found.setdefault((source, name), Reading())
+            if kind is None or table.identity_of(kind) is None:
+                reading.rebuilt_by[None] += 1
+            elif grows:
+                reading.grown_by.add(kind)
+            else:
+                reading.rebuilt_by[kind] += 1
     return found
 
 
@@ -235,7 +244,7 @@ def _touch(
             where = _changed_sql(
                 table, [c.digest for c in contents], last.as_of, state.as_of, settings.time_zone
             )
-            if where is None or reading is None:
+            if not where or reading is None:
                 continue
             went = _went_sql(table, contents, is_back=state.as_of < last.as_of)
             changed = _changed_rows(con, table, where, went)
@@ -249,7 +258,8 @@ def _touch(
         return f"{changed_rows:,} of {all_rows:,} rows changed"
     for name in settings.sources:
         for table in contracts[name].tables:
-            _find_values(con, table)
+            reading = reads.get((table.source, table.name), Reading())
+            _find_values(con, table, reading.grown_by - set(reading.rebuilt_by))
     for (source, name), reading in reads.items():
         table = next(table for table in contracts[source].tables if table.name == name)
         # of a source that is not enabled nothing changed, but its models are made
@@ -261,7 +271,7 @@ def _touch(
             contents = changes.get((source, name), []) if is_enabled else []
             came = [content.digest for content in contents if content.came]
             where = _changed_sql(table, came, last.as_of, state.as_of, settings.time_zone)
-            keep_new_rows(con, table, sorted(reading.grown_by), where or "false")
+            create_news_views(con, table, sorted(reading.grown_by), where or ["false"])
     return None
 
 
@@ -322,11 +332,14 @@ def _went_sql(table: TableContract, contents: list[_Content], *, is_back: bool) 
 
 def _changed_sql(
     table: TableContract, digests: list[str], before: date, after: date, time_zone: str
-) -> str | None:
-    """SQL that is true for rows which came, went, or which the as-of date now shows or hides."""
-    conditions = []
-    if digests:
-        conditions.append(f"_digest in ({', '.join(literal(digest) for digest in digests)})")
+) -> list[str]:
+    """SQL that is true for rows which came, went, or which the as-of date now shows or hides.
+
+    Several conditions of which no two hold for one row: read one by one, each spares DuckDB the
+    blocks in which it cannot hold.
+    """
+    named = f"({', '.join(literal(digest) for digest in digests)})"
+    conditions = [f"_digest in {named}"] if digests else []
     if before != after and table.event_time:
         low, high = sorted((before, after))
         event = identifier(table.event_time)
@@ -335,14 +348,15 @@ def _changed_sql(
             day = f"cast(timezone({literal(time_zone)}, timezone('UTC', {event})) as date)"
         conditions.append(
             # the second half is exact, the first spares most rows the asking
-            f"({event} >= date '{low}' and {event} < date '{high}' + interval 2 day "
-            f"and {day} > date '{low}' and {day} <= date '{high}')"
+            f"{event} >= date '{low}' and {event} < date '{high}' + interval 2 day "
+            f"and {day} > date '{low}' and {day} <= date '{high}'"
+            + (f" and _digest not in {named}" if digests else "")
         )
-    return " or ".join(conditions) or None
+    return conditions
 
 
 def _changed_rows(
-    con: duckdb.DuckDBPyConnection, table: TableContract, where: str, went: str
+    con: duckdb.DuckDBPyConnection, table: TableContract, where: list[str], went: str
 ) -> int:
     """Keep the changed rows as ``changed``; of a table with a key, all rows of the changed keys.
 
@@ -351,9 +365,8 @@ def _changed_rows(
     place = f"landing.{identifier(table.identifier)}"
     columns = {c.name for c in table.columns if c.identifies} | set(table.key)
     selected = ", ".join([*(identifier(name) for name in sorted(columns)), f"{went} as _went"])
-    con.execute(
-        f"create or replace temp table changed as select {selected} from {place} where {where}"
-    )
+    rows = " union all ".join(f"select {selected} from {place} where {one}" for one in where)
+    con.execute(f"create or replace temp table changed as {rows}")
     count = _count(con, "select count(*) from changed")
     if table.key and count:
         key = ", ".join(identifier(name) for name in table.key)
@@ -376,20 +389,28 @@ def _name_touched(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
                 )
 
 
-def _find_values(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
-    """Note how each touched entity is written in a table: by that its rows are found at once."""
+def _find_values(con: duckdb.DuckDBPyConnection, table: TableContract, growing: set[str]) -> None:
+    """Note how each touched entity is written in a table: by that its rows are found at once.
+
+    Of a kind whose models all grow, the rows of those that lost one are read, and no others.
+    """
     for column in table.columns:
         if column.identifies:
-            name = identifier(column.name)
-            con.execute(
-                "insert into control.touched_values "
-                f"select {literal(table.source)}, {literal(table.name)}, "
-                f"{literal(column.identifies)}, cast({name} as varchar) "
-                f"from (select distinct {name} from landing.{identifier(table.identifier)}) "
-                f"where {column.identity_sql} in (select id from control.touched "
-                f"where source = {literal(table.source)} "
-                f"and kind = {literal(column.identifies)})"
+            place = "shrunk" if column.identifies in growing else "touched"
+            ids = (
+                f"from control.{place} where source = {literal(table.source)} "
+                f"and kind = {literal(column.identifies)}"
             )
+            # else the values of all rows would be looked through for none
+            if _count(con, f"select count(*) {ids}"):
+                name = identifier(column.name)
+                con.execute(
+                    "insert into control.touched_values "
+                    f"select {literal(table.source)}, {literal(table.name)}, "
+                    f"{literal(column.identifies)}, cast({name} as varchar) "
+                    f"from (select distinct {name} from landing.{identifier(table.identifier)}) "
+                    f"where {column.identity_sql} in (select id {ids})"
+                )
 
 
 def _count(con: duckdb.DuckDBPyConnection, sql: str) -> int:

@@ -245,7 +245,9 @@ def table_span(
         row = con.execute(f"{rows} where _digest = ?", [digest]).fetchone()
     else:
         which = [contract.source, contract.name]
-        current = "(select digest from control.current_contents where source = ? and table_name = ?)"
+        current = (
+            "(select digest from control.current_contents where source = ? and table_name = ?)"
+        )
         superseded = con.execute(
             "select count(*) from control.contents "
             f"where source = ? and table_name = ? and digest not in {current}",

@@ -12,7 +12,7 @@ import duckdb
 from crm_pipeline.defs.landing.contracts import ColumnContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier, literal
 
-_KEPT, _CAME, _NEWS = "__kept", "__came", "__news"
+_KEPT, _NEWS = "__kept", "__news"
 
 
 def create_raw_view(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
@@ -38,10 +38,13 @@ def keep_touched_rows(con: duckdb.DuckDBPyConnection, contract: TableContract, k
     con.execute(f"create or replace view touched.{view} as select * from touched.{kept}")
 
 
-def keep_new_rows(
-    con: duckdb.DuckDBPyConnection, contract: TableContract, kinds: Iterable[str], came: str
+def create_news_views(
+    con: duckdb.DuckDBPyConnection,
+    contract: TableContract,
+    kinds: Iterable[str],
+    came: Iterable[str],
 ) -> None:
-    """Make the views that models which grow read: ``touched.<source>__<table>__<kind>__news``.
+    """Let ``touched.<source>__<table>__<kind>__news`` bring what is new, for a partial build.
 
     Of an entity that only gained rows since the last build these; of one that lost a row
     (``control.shrunk``) all its rows, since nobody can tell what is left when one is taken away.
@@ -50,12 +53,12 @@ def keep_new_rows(
         con: The warehouse.
         contract: The table.
         kinds: What the models that grow are rebuilt by.
-        came: SQL that is true for the rows which count now and did not in the last build.
+        came: Conditions of which one is true for each row that counts now and did not in the
+            last build.
     """
     landed = f"landing.{identifier(contract.identifier)}"
-    rows = _rows_that_count(contract, f"(select * from {landed} where {came})", False)
-    kept = f"touched.{identifier(contract.identifier + _CAME)}"
-    con.execute(f"create or replace table {kept} as {rows}")
+    rows = " union all ".join(f"select * from {landed} where {one}" for one in came)
+    new = _rows_that_count(contract, f"({rows})", each_version=False)
     for kind in kinds:
         column = contract.identity_of(kind)
         assert column is not None
@@ -63,10 +66,11 @@ def keep_new_rows(
             f"select id from control.shrunk where source = {literal(contract.source)} "
             f"and kind = {literal(kind)}"
         )
+        view = f"{contract.identifier}__{kind}"
         con.execute(
-            f"create or replace view touched.{identifier(f'{contract.identifier}__{kind}{_NEWS}')} "
-            f"as select * from {kept} where {column.identity_sql} not in ({shrunk}) "
-            f"union all select * from touched.{identifier(f'{contract.identifier}__{kind}')} "
+            f"create or replace view touched.{identifier(view + _NEWS)} as "
+            f"select * from ({new}) where {column.identity_sql} not in ({shrunk}) "
+            f"union all select * from touched.{identifier(view)} "
             f"where {column.identity_sql} in ({shrunk})"
         )
 
@@ -99,7 +103,7 @@ def _create_views(
             name = identifier(f"{view}__{column.identifies}")
             con.execute(f"create or replace view touched.{name} as {rows}")
             if not each_version:
-                # until a partial build begins: see keep_new_rows
+                # until a partial build begins: see create_news_views
                 news = identifier(f"{view}__{column.identifies}{_NEWS}")
                 con.execute(f"create or replace view touched.{news} as from touched.{name}")
 
