@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 
 from crm_pipeline.code_version import code_version
+from crm_pipeline.defs.landing.changed import changed_contents, changed_sql, went_sql
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.defs.landing.retention import move_superseded
 from crm_pipeline.defs.landing.sqltext import identifier, literal
@@ -235,18 +236,18 @@ def _touch(
     state: State,
 ) -> str | None:
     """Fill ``control.touched``; return why that is not enough, ``None`` where it is."""
-    changes = _changed_contents(con, last.landing_number)
+    changes = changed_contents(con, last.landing_number)
     changed_rows = all_rows = 0
     for name in settings.sources:
         for table in contracts[name].tables:
             reading = reads.get((table.source, table.name))
             contents = changes.get((table.source, table.name), [])
-            where = _changed_sql(
+            where = changed_sql(
                 table, [c.digest for c in contents], last.as_of, state.as_of, settings.time_zone
             )
             if not where or reading is None:
                 continue
-            went = _went_sql(table, contents, is_back=state.as_of < last.as_of)
+            went = went_sql(table, contents, is_back=state.as_of < last.as_of)
             changed = _changed_rows(con, table, where, went)
             if changed and None in reading.rebuilt_by:
                 return f"{table.label} changed, and a model reads it whole"
@@ -270,89 +271,9 @@ def _touch(
         if reading.grown_by:
             contents = changes.get((source, name), []) if is_enabled else []
             came = [content.digest for content in contents if content.came]
-            where = _changed_sql(table, came, last.as_of, state.as_of, settings.time_zone)
+            where = changed_sql(table, came, last.as_of, state.as_of, settings.time_zone)
             create_news_views(con, table, sorted(reading.grown_by), where or ["false"])
     return None
-
-
-@dataclass(frozen=True)
-class _Content:
-    """A content about which the ledger has news, and whether it counted then and counts now."""
-
-    digest: str
-    was: bool
-    counts: bool
-
-    @property
-    def came(self) -> bool:
-        return self.counts and not self.was
-
-
-def _changed_contents(
-    con: duckdb.DuckDBPyConnection, landing_number: int
-) -> dict[tuple[str, str], list[_Content]]:
-    """Contents that came, went or changed their name since: whatever the ledger says of them."""
-    rows = con.execute(
-        """
-        with news as (select * from control.files where landing_number > ?),
-        before as (
-            select source, table_name, file_name, arg_max(digest, landing_number) as digest,
-                arg_max(action, landing_number) as action
-            from control.files where landing_number <= ? group by all),
-        named as (
-            select source, table_name, digest from news
-            union
-            select source, table_name, digest from before
-            semi join news using (source, table_name, file_name))
-        select source, table_name, digest,
-            (source, table_name, digest) in (
-                select (source, table_name, digest) from before where action = 'landed'),
-            (source, table_name, digest) in (
-                select (source, table_name, digest) from control.current_contents)
-        from named order by all
-        """,
-        [landing_number, landing_number],
-    ).fetchall()
-    found: dict[tuple[str, str], list[_Content]] = {}
-    for source, name, *content in rows:
-        found.setdefault((source, name), []).append(_Content(*content))
-    return found
-
-
-def _went_sql(table: TableContract, contents: list[_Content], *, is_back: bool) -> str:
-    """SQL that is true at least for those changed rows which do not count any more.
-
-    Of a table with a key, a row that came may have taken the place of another.
-    """
-    if table.key or is_back:
-        return "true"
-    went = [literal(content.digest) for content in contents if not content.counts]
-    return f"_digest in ({', '.join(went)})" if went else "false"
-
-
-def _changed_sql(
-    table: TableContract, digests: list[str], before: date, after: date, time_zone: str
-) -> list[str]:
-    """SQL that is true for rows which came, went, or which the as-of date now shows or hides.
-
-    Several conditions of which no two hold for one row: read one by one, each spares DuckDB the
-    blocks in which it cannot hold.
-    """
-    named = f"({', '.join(literal(digest) for digest in digests)})"
-    conditions = [f"_digest in {named}"] if digests else []
-    if before != after and table.event_time:
-        low, high = sorted((before, after))
-        event = identifier(table.event_time)
-        day = event
-        if table.column(table.event_time).data_type == "timestamp":
-            day = f"cast(timezone({literal(time_zone)}, timezone('UTC', {event})) as date)"
-        conditions.append(
-            # the second half is exact, the first spares most rows the asking
-            f"{event} >= date '{low}' and {event} < date '{high}' + interval 2 day "
-            f"and {day} > date '{low}' and {day} <= date '{high}'"
-            + (f" and _digest not in {named}" if digests else "")
-        )
-    return conditions
 
 
 def _changed_rows(
