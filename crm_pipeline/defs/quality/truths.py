@@ -101,7 +101,8 @@ def _converted_back(amount: str, table: str, source: str) -> str:
     if table.startswith("intermediate."):
         return _as_booked(amount, table, source)
     return (
-        f"select sum({amount} / exchange_factor) as amount, sum(0.00005 / exchange_factor) as rounding "
+        f"select sum({amount} / exchange_factor) as amount, "
+        "sum(0.00005 / exchange_factor) as rounding "
         f"from {table} where source = '{source}'"
     )
 

@@ -2,7 +2,7 @@
 
 with lines as (
 
-    select * from {{ ref('fct_order_items') }}
+    select * from {{ lines_made() }}
     where {{ is_touched('order_key', 'int_orders__touched') }}
 
 ),
