@@ -26,6 +26,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault(_name, "1")
 
 
+@pytest.hookimpl(trylast=True)  # after those that are not selected are gone
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with a file for each home, so that the workers make the homes at the same time."""
     first: dict[str, Path] = {}
