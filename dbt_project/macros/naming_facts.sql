@@ -9,6 +9,9 @@
 {#- One line a fact: its key, the model of its touched keys, when it happened, whom it names. -#}
 {% macro naming_facts(kind=none) -%}
     {%- set facts = [
+        {'fact': 'fct_leads', 'key': 'lead_key', 'touched': 'int_leads__touched', 'at': 'created_at', 'names': ['customer']},
+        {'fact': 'fct_opportunities', 'key': 'opportunity_key', 'touched': 'int_opportunities__touched', 'at': 'opened_at', 'names': ['customer', 'product']},
+        {'fact': 'fct_payments', 'key': 'payment_key', 'touched': 'int_payments__touched', 'at': 'due_at', 'names': ['customer']},
         {'fact': 'fct_subscriptions', 'key': 'subscription_key', 'touched': 'int_subscriptions__touched', 'at': 'started_at', 'names': ['customer', 'product']},
     ] -%}
     {%- set found = [] -%}

@@ -70,3 +70,9 @@
 {% macro duckdb__iso_weekday(date_on) -%}
     cast(isodow({{ date_on }}) as integer)
 {%- endmacro %}
+
+
+{#- Twelve hexadecimal digits that stand for a text: 2^48 of them, so two of a thousand never meet. -#}
+{% macro short_digest(text) -%}
+    substring(md5({{ text }}), 1, 12)
+{%- endmacro %}

@@ -70,3 +70,12 @@
 {% macro entity_key(source_name, column) -%}
     {{ prefixed_key(source_name, column) }}
 {%- endmacro %}
+
+
+{#-
+    The key of somebody whom a source knows by name only: the name itself stays in staging. Ways to
+    write one name (case, spaces around it) give one key; null where it is null or blank.
+-#}
+{% macro pseudonymous_key(source_name, column) -%}
+    '{{ source_name }}:' || {{ short_digest('lower(nullif(trim(' ~ column ~ "), ''))") }}
+{%- endmacro %}

@@ -28,6 +28,11 @@
             ('gender', text), ('birth_year', 'integer'), ('income_amount', 'decimal(18, 2)'),
             ('education', text), ('occupation', text), ('is_marketing_allowed', 'boolean'),
         ],
+        'companies': [
+            ('customer_key', text), ('source', text), ('industry', text),
+            ('employee_count', 'integer'), ('revenue_amount', 'decimal(18, 2)'),
+            ('founded_year', 'integer'), ('parent_customer_key', text),
+        ],
         'customer_links': [
             ('source', text), ('customer_key', text), ('linked_customer_key', text),
         ],

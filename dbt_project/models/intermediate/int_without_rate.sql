@@ -1,9 +1,14 @@
 {{ config(
     materialized='incremental',
-    meta={'touched': {'document_key': 'int_orders__touched', 'subscription_key': 'int_subscriptions__touched'}},
+    meta={'touched': {
+        'document_key': 'int_orders__touched',
+        'opportunity_key': 'int_opportunities__touched',
+        'payment_key': 'int_payments__touched',
+        'subscription_key': 'int_subscriptions__touched',
+    }},
 ) }}
 
-{%- set keys = ['document_key', 'subscription_key'] -%}
+{%- set keys = ['document_key', 'opportunity_key', 'payment_key', 'subscription_key'] -%}
 
 with orders as (
 
@@ -58,6 +63,20 @@ subscriptions as (
 
 ),
 
+opportunities as (
+
+    select * from {{ ref('int_opportunities__unioned') }}
+    where {{ is_touched('opportunity_key', 'int_opportunities__touched') }}
+
+),
+
+payments as (
+
+    select * from {{ ref('int_payments__unioned') }}
+    where {{ is_touched('payment_key', 'int_payments__touched') }}
+
+),
+
 unconverted as (
 
     {{ rows_without_rate(
@@ -87,6 +106,18 @@ unconverted as (
         'subscriptions', 'subscriptions', 'subscription_key', 'subscription_key', keys,
         business_day('facts.started_at'), '0') }}
 
+    union all
+
+    {{ rows_without_rate(
+        'opportunities', 'opportunities', 'opportunity_key', 'opportunity_key', keys,
+        business_day('coalesce(facts.closed_at, facts.opened_at)'), '0') }}
+
+    union all
+
+    {{ rows_without_rate(
+        'payments', 'payments', 'payment_key', 'payment_key', keys,
+        business_day('coalesce(facts.due_at, facts.paid_at)'), '0') }}
+
 )
 
 select
@@ -94,6 +125,8 @@ select
     entity,
     row_key,
     document_key,
+    opportunity_key,
+    payment_key,
     subscription_key,
     happened_on,
     currency,

@@ -1,0 +1,3 @@
+{{ config(materialized='table') }}
+
+{{ touched_facts('lead', 'fct_leads', ['customer']) }}

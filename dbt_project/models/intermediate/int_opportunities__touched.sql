@@ -1,0 +1,3 @@
+{{ config(materialized='table') }}
+
+{{ touched_facts('opportunity', 'fct_opportunities', ['customer', 'product']) }}

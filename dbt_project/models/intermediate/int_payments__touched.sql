@@ -1,0 +1,3 @@
+{{ config(materialized='table') }}
+
+{{ touched_facts('payment', 'fct_payments', ['customer']) }}

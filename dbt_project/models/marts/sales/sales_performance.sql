@@ -1,0 +1,149 @@
+{#- What opportunities are compared by; `all` is the whole company. -#}
+{%- set dimensions = {
+    'all': "'all'",
+    'owner': 'opportunities.owner_key',
+    'product': 'opportunities.product_key',
+    'region': 'owners.region',
+    'size_band': 'companies.size_band',
+    'source': 'opportunities.source',
+    'team': 'owners.team',
+} -%}
+
+with opportunities as (
+
+    select * from {{ ref('int_opportunities__as_of') }}
+
+),
+
+owners as (
+
+    select
+        owner_key,
+        team,
+        region
+    from {{ ref('dim_owners') }}
+
+),
+
+companies as (
+
+    select
+        customer_key,
+        size_band
+    from {{ ref('dim_companies') }}
+
+),
+
+described as (
+
+    {% for dimension, value in dimensions.items() %}
+    select
+        '{{ dimension }}' as dimension,
+        coalesce({{ value }}, 'unknown') as dimension_value,
+        opportunities.opened_on,
+        opportunities.closed_on,
+        opportunities.is_won,
+        opportunities.won_amount,
+        opportunities.cycle_days
+    from opportunities
+    {%- if 'owners.' in value %}
+    left join owners on opportunities.owner_key = owners.owner_key
+    {%- elif 'companies.' in value %}
+    left join companies on opportunities.customer_key = companies.customer_key
+    {%- endif %}
+
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+
+),
+
+-- an opportunity is opened in one period and decided in another
+counted as (
+
+    select
+        dimension,
+        dimension_value,
+        cast(null as date) as month,
+        1 as opened,
+        is_won,
+        won_amount,
+        cycle_days
+    from described
+
+    union all
+
+    select
+        dimension,
+        dimension_value,
+        {{ month_of('opened_on') }} as month,
+        1 as opened,
+        cast(null as boolean) as is_won,
+        0 as won_amount,
+        cast(null as integer) as cycle_days
+    from described
+    where opened_on is not null
+
+    union all
+
+    select
+        dimension,
+        dimension_value,
+        {{ month_of('closed_on') }} as month,
+        0 as opened,
+        is_won,
+        won_amount,
+        cycle_days
+    from described
+    where closed_on is not null and is_won is not null
+
+),
+
+summed as (
+
+    select
+        dimension,
+        dimension_value,
+        month,
+        sum(opened) as opened_count,
+        count(is_won) as decided_count,
+        count(case when is_won then 1 end) as won_count,
+        sum(won_amount) as won_amount,
+        sum(case when is_won then cycle_days end) as won_cycle_days,
+        count(case when is_won then cycle_days end) as won_cycle_count,
+        median(case when is_won then cycle_days end) as median_cycle_days
+    from counted
+    group by dimension, dimension_value, month
+
+),
+
+averaged as (
+
+    select
+        *,
+        {{ mean_of('won_count', 'decided_count') }} as win_rate,
+        won_amount / nullif(won_count, 0) as average_deal_amount,
+        {{ mean_of('won_cycle_days', 'won_cycle_count') }} as mean_cycle_days
+    from summed
+
+)
+
+select
+    dimension,
+    dimension_value,
+    coalesce(substring(cast(month as {{ dbt.type_string() }}), 1, 7), 'all') as period,
+    month,
+    cast(opened_count as bigint) as opened_count,
+    decided_count,
+    won_count,
+    decided_count - won_count as lost_count,
+    win_rate,
+    {{ rate_end('-', 'won_count', 'decided_count') }} as win_low_rate,
+    {{ rate_end('+', 'won_count', 'decided_count') }} as win_high_rate,
+    cast(won_amount as decimal(18, 2)) as won_amount,
+    cast(average_deal_amount as decimal(18, 2)) as average_deal_amount,
+    mean_cycle_days,
+    cast(median_cycle_days as double) as median_cycle_days,
+    -- opportunities x win rate x average deal / cycle
+    cast(decided_count * win_rate * cast(average_deal_amount as double) / nullif(mean_cycle_days, 0) as decimal(18, 2))
+        as sales_velocity_amount
+from averaged
