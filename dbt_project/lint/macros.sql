@@ -26,3 +26,5 @@
 {% macro first_days_of_facts() %}{% endmacro %}
 
 {% macro touched_facts(kind, fact, names) %}select '{{ kind }}' as kind{% endmacro %}
+
+{% macro timeline_events() %}{{ [{'event': 'x', 'fact': 'y', 'key': 'z', 'at': 't'}] }}{% endmacro %}
