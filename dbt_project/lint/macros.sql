@@ -27,4 +27,4 @@
 
 {% macro touched_facts(kind, fact, names) %}select '{{ kind }}' as kind{% endmacro %}
 
-{% macro timeline_events() %}{{ [{'event': 'x', 'fact': 'y', 'key': 'z', 'at': 't'}] }}{% endmacro %}
+{% macro timeline_of_touched_customers() %}select 'order_placed' as event{% endmacro %}

@@ -15,3 +15,28 @@
         {'event': 'contact', 'fact': 'fct_interactions', 'key': 'interaction_key', 'at': 'occurred_at', 'channel': 'channel', 'detail': 'kind'},
     ]) -}}
 {%- endmacro %}
+
+
+{#- The body of customer_timeline: all these events of known customers, of those touched in a partial build. -#}
+{% macro timeline_of_touched_customers() -%}
+    {%- set nothing = 'cast(null as ' ~ dbt.type_string() ~ ')' -%}
+    {%- for event in timeline_events() %}
+select
+    customer_key,
+    '{{ event.event }} ' || {{ event.key }} as event_key,
+    '{{ event.event }}' as event,
+    {{ event.at }} as happened_at,
+    {{ business_day(event.at) }} as happened_on,
+    source,
+    {{ event.channel or nothing }} as channel,
+    {{ event.detail or nothing }} as detail,
+    cast({{ event.amount or 'null' }} as decimal(18, 2)) as event_amount
+from {{ ref(event.fact) }}
+where
+    customer_key is not null
+    and {{ event.at }} is not null
+    and {{ event.only or 'true' }}
+    and {{ is_touched('customer_key', 'int_customers__touched') }}
+{{ 'union all' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}

@@ -22,8 +22,14 @@ clocked as (
     select
         days.calendar,
         days.date_on,
-        case when holidays.date_on is null then coalesce({{ minutes_of('hours.opens') }}, 0) else 0 end as opening_minute,
-        case when holidays.date_on is null then coalesce({{ minutes_of('hours.closes') }}, 0) else 0 end as closing_minute
+        case
+            when hours.weekday is null or holidays.date_on is not null then 0
+            else {{ minutes_of('hours.opens') }}
+        end as opening_minute,
+        case
+            when hours.weekday is null or holidays.date_on is not null then 0
+            else {{ minutes_of('hours.closes') }}
+        end as closing_minute
     from days
     left join {{ ref('business_hours') }} as hours
         on

@@ -63,7 +63,7 @@ ranked as (
         customer_key,
         channel,
         row_number() over (
-            partition by customer_key order by contact_count desc, last_contact_at desc, channel
+            partition by customer_key order by contact_count desc, last_contact_at desc, channel asc
         ) as preference
     from channels
 

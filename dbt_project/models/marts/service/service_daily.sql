@@ -8,8 +8,7 @@ tickets as (
 
     select
         ticket_key,
-        opened_on,
-        closed_on
+        opened_on
     from {{ ref('fct_tickets') }}
 
 ),

@@ -28,12 +28,12 @@ counted as (
         count(resolved_at) as resolved_count,
         count(case when reopened_count > 0 then 1 end) as reopened_count,
         count(is_sla_met) as sla_judged_count,
-        count(case when is_sla_met then 1 end) as sla_met_count
-        {%- for measure in measures %},
+        {%- for measure in measures %}
         cast(avg({{ measure }}) as decimal(18, 4)) as mean_{{ measure }},
         cast(median({{ measure }}) as decimal(18, 4)) as median_{{ measure }},
-        cast({{ percentile_of(measure, 0.9) }} as decimal(18, 4)) as p90_{{ measure }}
+        cast({{ percentile_of(measure, 0.9) }} as decimal(18, 4)) as p90_{{ measure }},
         {%- endfor %}
+        count(case when is_sla_met then 1 end) as sla_met_count
     from tickets
     group by month
 
