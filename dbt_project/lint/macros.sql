@@ -31,6 +31,8 @@
 
 {% macro touched_facts(kind, fact, names) %}select '{{ kind }}' as kind{% endmacro %}
 
+{% macro timeline_of_touched_customers() %}select 'order_placed' as event{% endmacro %}
+
 {% macro in_company_currency(cte, entity, day, also=[]) %}select * from {{ cte }}{% endmacro %}
 
 {% macro attributes_in_company_currency(cte, entity, also=[]) %}select * from {{ cte }}{% endmacro %}

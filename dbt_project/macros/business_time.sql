@@ -41,3 +41,9 @@
 {% macro duckdb__start_of_business_day(date_on) -%}
     timezone('UTC', timezone('{{ business_time_zone() }}', cast({{ date_on }} as timestamp)))
 {%- endmacro %}
+
+
+{#- The UTC instant of a clock reading in the business time zone; a timestamp without a zone. -#}
+{% macro utc_of_business_time(reading) -%}
+    {{ start_of_business_day(reading) }}
+{%- endmacro %}

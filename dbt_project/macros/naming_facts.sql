@@ -13,6 +13,8 @@
         {'fact': 'fct_opportunities', 'key': 'opportunity_key', 'touched': 'int_opportunities__touched', 'at': 'opened_at', 'names': ['customer', 'product']},
         {'fact': 'fct_payments', 'key': 'payment_key', 'touched': 'int_payments__touched', 'at': 'due_at', 'names': ['customer']},
         {'fact': 'fct_subscriptions', 'key': 'subscription_key', 'touched': 'int_subscriptions__touched', 'at': 'started_at', 'names': ['customer', 'product']},
+        {'fact': 'int_tickets__timed', 'key': 'ticket_key', 'touched': 'int_tickets__touched', 'at': 'opened_at', 'names': ['customer', 'product']},
+        {'fact': 'fct_interactions', 'key': 'interaction_key', 'touched': 'int_interactions__touched', 'at': 'occurred_at', 'names': ['customer']},
     ] -%}
     {%- set found = [] -%}
     {%- for fact in facts if kind is none or kind in fact.names -%}

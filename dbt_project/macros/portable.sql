@@ -76,3 +76,23 @@
 {% macro short_digest(text) -%}
     substring(md5({{ text }}), 1, 12)
 {%- endmacro %}
+
+
+{#- Seconds from one instant to a later one, each cut to the second. -#}
+{% macro seconds_between(start_at, end_at) -%}
+    {{ dbt.datediff(start_at, end_at, 'second') }}
+{%- endmacro %}
+
+
+{#- A value below which a share of the values lie, between two neighbours in proportion. -#}
+{% macro percentile_of(values, share) -%}
+    {{ return(adapter.dispatch('percentile_of')(values, share)) }}
+{%- endmacro %}
+
+{% macro default__percentile_of(values, share) -%}
+    percentile({{ values }}, {{ share }})
+{%- endmacro %}
+
+{% macro duckdb__percentile_of(values, share) -%}
+    quantile_cont({{ values }}, {{ share }})
+{%- endmacro %}

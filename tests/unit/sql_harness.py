@@ -203,8 +203,10 @@ class SqlWarehouse:
         return self.dbt("build", "--exclude-resource-type", "unit_test", *selection)
 
     def run(self, *models: str) -> Any:
-        """Build models without their data tests; ``+name`` brings what the model reads."""
-        return self.dbt("run", "--select", *models)
+        """Build models without their data tests; ``+name`` brings what it reads, seeds too."""
+        return self.dbt(
+            "build", "--exclude-resource-type", "unit_test", "test", "--select", *models
+        )
 
     def frame(self, sql: str, *parameters: Any) -> pd.DataFrame:
         """Return a query's rows."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
+from crm_pipeline.defs.landing.settings_table import NO_CURRENCY, reporting_currency
 from crm_pipeline.errors import UserError
+from crm_pipeline.settings import load_settings
 from tests.unit.landing_support import contracts_of, shop
 
 FULL = """
@@ -113,3 +116,20 @@ def test_the_digest_follows_what_decides_the_rows_and_nothing_else():
         digest("- {name: id, data_type: bigint, config: {meta: {pii: x}}}"),
     ]
     assert len({plain, *others}) == len(others) + 1
+
+
+def test_a_home_without_amounts_needs_no_currency():
+    contract = contracts_of(FULL)["shop"]
+    company = {
+        name: replace(contract, name=name, currency=currency)
+        for name, currency in (("desk", None), ("shop", "GBP"), ("mill", "EUR"))
+    }
+
+    def currency_of(sources: str, **said: str) -> str:
+        return reporting_currency(load_settings({"CRM_SOURCES": sources, **said}), company)
+
+    assert currency_of("desk") == NO_CURRENCY == "XXX"
+    assert currency_of("desk,shop") == "GBP"
+    assert currency_of("desk", CRM_CURRENCY="CHF") == "CHF"
+    with pytest.raises(UserError, match="currencies differ"):
+        currency_of("shop,mill")

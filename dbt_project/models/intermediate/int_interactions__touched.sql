@@ -1,0 +1,3 @@
+{{ config(materialized='table') }}
+
+{{ touched_facts('interaction', 'fct_interactions', ['customer']) }}

@@ -1,0 +1,3 @@
+{{ config(materialized='incremental', meta={'touched': {'customer_key': 'int_customers__touched'}}) }}
+
+{{ timeline_of_touched_customers() }}
