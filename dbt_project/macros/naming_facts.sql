@@ -9,6 +9,9 @@
 {#- One line a fact: its key, the model of its touched keys, when it happened, whom it names. -#}
 {% macro naming_facts(kind=none) -%}
     {%- set facts = [
+        {'fact': 'fct_campaign_touches', 'key': 'touch_key', 'touched': 'int_campaign_touches__touched', 'at': 'touched_at', 'names': ['customer']},
+        {'fact': 'fct_consents', 'key': 'consent_key', 'touched': 'int_consents__touched', 'at': 'changed_at', 'names': ['customer']},
+        {'fact': 'fct_sessions', 'key': 'session_key', 'touched': 'int_sessions__touched', 'at': 'started_at', 'names': ['customer']},
         {'fact': 'fct_subscriptions', 'key': 'subscription_key', 'touched': 'int_subscriptions__touched', 'at': 'started_at', 'names': ['customer', 'product']},
     ] -%}
     {%- set found = [] -%}
