@@ -19,15 +19,15 @@ ranked as (
         *,
         row_number() over (
             partition by customer_key, channel, purpose
-            order by changed_at nulls first, is_granted desc, consent_key
+            order by changed_at asc nulls first, is_granted desc, consent_key asc
         ) as answer_number,
         row_number() over (
             partition by customer_key, channel, purpose
-            order by changed_at desc nulls last, is_granted, consent_key desc
+            order by changed_at desc nulls last, is_granted asc, consent_key desc
         ) as latest_rank,
         lag(is_granted) over (
             partition by customer_key, channel, purpose
-            order by changed_at nulls first, is_granted desc, consent_key
+            order by changed_at asc nulls first, is_granted desc, consent_key asc
         ) as answer_before
     from consents
 

@@ -47,7 +47,7 @@ led as (
         orders.order_key,
         orders.ordered_at,
         row_number() over (
-            partition by orders.order_key order by open_sessions.started_at desc, open_sessions.session_key
+            partition by orders.order_key order by open_sessions.started_at desc, open_sessions.session_key asc
         ) as session_rank
     from open_sessions
     inner join orders on open_sessions.customer_key = orders.customer_key

@@ -21,11 +21,10 @@ counted as (
         month,
         channel,
         device,
-        count(*) as session_count,
         {% for name, flag in steps.items() %}
-        case when count({{ flag }}) = count(*) then sum(case when {{ flag }} then 1 else 0 end) end as {{ name }}
-        {{- ',' if not loop.last }}
+        case when count({{ flag }}) = count(*) then sum(case when {{ flag }} then 1 else 0 end) end as {{ name }},
         {% endfor %}
+        count(*) as session_count
     from sessions
     group by month, channel, device
 

@@ -21,8 +21,10 @@ renamed as (
         cast(null as {{ dbt.type_string() }}) as acquisition_channel,
         cast(null as {{ dbt.type_string() }}) as gender,
         -- nobody enrols at more than 110 years of age; measured by the row alone, not by the as-of date
-        case when birth_year between extract(year from enrolled_on) - 110 and extract(year from enrolled_on) then birth_year end
-            as birth_year,
+        case
+            when birth_year between extract(year from enrolled_on) - 110 and extract(year from enrolled_on)
+                then birth_year
+        end as birth_year,
         -- as recorded, 666,666 included: no rule tells it from a true one
         income as income_amount,
         education,
