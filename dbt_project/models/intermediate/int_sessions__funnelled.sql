@@ -1,14 +1,31 @@
-with sessions as (
+-- a source that names orders says by naming none that there was none
+with naming as (
+
+    select
+        source,
+        count(order_key) > 0 as names_orders
+    from {{ ref('fct_sessions') }}
+    group by source
+
+),
+
+sessions as (
 
     select
         sessions.*,
-        -- a step reached shows that those before it were
-        case when session_orders.session_key is not null then true else sessions.has_order end as is_ordered
+        case
+            when session_orders.session_key is not null then true
+            when sessions.has_order is not null then sessions.has_order
+            -- of a known customer orders were looked for
+            when sessions.customer_key is not null or naming.names_orders then false
+        end as is_ordered
     from {{ ref('fct_sessions') }} as sessions
+    inner join naming on sessions.source = naming.source
     left join {{ ref('session_orders') }} as session_orders on sessions.session_key = session_orders.session_key
 
 ),
 
+-- a step reached shows that those before it were
 checked_out as (
 
     select
