@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
+WORKERS ?= 2
 export CRM_HOME ?= $(CURDIR)/.crm
 export DAGSTER_HOME := $(CRM_HOME)/dagster
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -40,8 +41,9 @@ dbt_project/target/manifest.json: $(VENV)/.ready $(shell find dbt_project -type 
 demo: setup
 	@$(BIN)/crm demo
 
+# Files, not tests, are dealt out: what a file makes for its tests is made once.
 test: setup
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow

@@ -260,6 +260,7 @@ def export_environment(
             "CRM_HOME": str(settings.home),
             "CRM_SOURCES": ",".join(settings.sources),
             "CRM_TIMEZONE": settings.time_zone,
+            "CRM_CURRENCY": settings.currency or "",
             "CRM_WAREHOUSE": str(settings.warehouse),
             "CRM_SCRATCH": str(settings.scratch),
             "CRM_MEMORY_LIMIT": settings.memory_limit,

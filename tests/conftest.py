@@ -1,14 +1,55 @@
-"""What every test may use: real data where it is present, settings that touch no real home."""
+"""What every test may use: real data where it is present, settings that touch no real home.
+
+And how the suite stays quick: workers that share the cores, the slowest tests named.
+"""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+NAMED = 10
+"""The slowest tests, named at the end of every run that is long enough."""
+
+LONG_SECONDS = 60
+WAITED_FOR = ("demo_home", "tiny_home")
+"""Fixtures that every worker waits for until one has made them."""
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # as many processes as cores already; read when numpy is imported, and by every `crm`
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
+
+
+@pytest.hookimpl(trylast=True)  # after those that are not selected are gone
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with a file for each home, so that the workers make the homes at the same time."""
+    first: dict[str, Path] = {}
+    for item in items:
+        needed = [name for name in WAITED_FOR if name in getattr(item, "fixturenames", ())]
+        if needed and item.path not in first.values():
+            first.setdefault(needed[0], item.path)
+    leaders = list(first.values())
+    items.sort(key=lambda item: leaders.index(item.path) if item.path in leaders else len(leaders))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the slowest tests with what was made for them: who slows the suite down is seen."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport) and report.when != "teardown":
+                seconds[report.nodeid] += report.duration
+    if seconds.total() < LONG_SECONDS:
+        return
+    terminalreporter.section(f"the {NAMED} slowest tests")
+    for name, taken in seconds.most_common(NAMED):
+        terminalreporter.write_line(f"{taken:6.1f} s  {name}")
 
 
 @pytest.fixture(autouse=True, scope="session")

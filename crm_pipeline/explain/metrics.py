@@ -147,8 +147,14 @@ METRICS = {
     "average_order_amount": Metric(
         ("gross", "orders"), "gross / orders", _MONEY.format("gross / nullif(orders, 0)")
     ),
+    "repeat_customers": Metric(("repeated",), "repeated", "repeated"),
+    "recent_customers": Metric(("recent",), "recent", "recent"),
     "repurchase_rate": _rate("repeated", "recent"),
+    "churned_customers": Metric(("churned",), "churned", "churned"),
+    "customers_at_start": Metric(("at_start",), "at_start", "at_start"),
     "churn_rate": _rate("churned", "at_start"),
+    "retained_customers": Metric(("retained",), "retained", "retained"),
+    "previous_active_customers": Metric(("active_before",), "active_before", "active_before"),
     "retention_rate": _rate("retained", "active_before"),
 }
 """Every column of ``kpi_monthly`` that is a figure."""

@@ -23,6 +23,7 @@ from packaging import version
 from crm_pipeline.dbt_command import PREPARED, PROJECT
 from crm_pipeline.errors import UserError
 from crm_pipeline.resources.lineage import Lineage, column_lineage
+from crm_pipeline.resources.warehouse import exclusive
 
 MANIFEST = PROJECT / "target" / "manifest.json"
 _DIGEST = PROJECT / "target" / "project.sha256"
@@ -72,6 +73,11 @@ def _invoke(
         raise UserError(f"dbt {arguments[0]} failed: {result.exception or 'see the lines above'}")
 
 
+def _is_prepared(digest: str) -> bool:
+    files = (MANIFEST, PREPARED, _DIGEST)
+    return all(file.is_file() for file in files) and _DIGEST.read_text() == digest
+
+
 def ensure_manifest() -> dict[str, Any]:
     """Return dbt's manifest, parsing the project first if a file of it changed.
 
@@ -79,10 +85,12 @@ def ensure_manifest() -> dict[str, Any]:
         UserError: The project does not parse; the message is dbt's.
     """
     digest = project_digest()
-    stale = not (MANIFEST.is_file() and PREPARED.is_file() and _DIGEST.is_file())
-    if stale or _DIGEST.read_text() != digest:
-        _invoke(["parse"])
-        _DIGEST.write_text(digest)
+    if not _is_prepared(digest):
+        # two processes that found it stale would read each other's half-written files
+        with exclusive(_DIGEST.with_suffix(".lock"), wait_seconds=300):
+            if not _is_prepared(digest):
+                _invoke(["parse"])
+                _DIGEST.write_text(digest)
     manifest: dict[str, Any] = json.loads(MANIFEST.read_bytes())
     return manifest
 

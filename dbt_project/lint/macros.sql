@@ -19,6 +19,10 @@
 
 {% macro touched_records(kind) %}select '{{ kind }}' as kind{% endmacro %}
 
+{% macro measure(name) %}count({{ name }}){% endmacro %}
+
+{% macro metric(name) %}{{ name }}_of_two{% endmacro %}
+
 {% macro mentions(kind) %}select '{{ kind }}' as kind{% endmacro %}
 
 {% macro named_by_touched_facts(kind) %}{% endmacro %}
@@ -26,3 +30,21 @@
 {% macro first_days_of_facts() %}{% endmacro %}
 
 {% macro touched_facts(kind, fact, names) %}select '{{ kind }}' as kind{% endmacro %}
+
+{% macro in_company_currency(cte, entity, day, also=[]) %}select * from {{ cte }}{% endmacro %}
+
+{% macro converted(cte, entity, day, also, currencies) %}select * from {{ cte }}{% endmacro %}
+
+{% macro attributes_in_company_currency(cte, entity, also=[]) %}select * from {{ cte }}{% endmacro %}
+
+{% macro rows_without_rate(relation, entity, row_key, key, keys, day, amount) -%}
+select
+    source,
+    '{{ entity }}' as entity,
+    {{ row_key }} as row_key,
+    {{ keys | join(', ') }},
+    {{ day }} as happened_on,
+    'EUR' as currency,
+    {{ amount }} as own_amount
+from {{ relation }} as facts
+{%- endmacro %}

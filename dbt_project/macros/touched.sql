@@ -18,7 +18,7 @@
     kind that the model is `rebuilt_by` (landing makes a view of these). A table that does not name
     that kind is read whole, and a change in it rebuilds everything (landing/changes.py).
 -#}
-{% macro raw_rows(source_name, table_name, beside='') -%}
+{% macro raw_rows(source_name, table_name, beside='', news=false) -%}
     {%- set relation = source(source_name, table_name) -%}
     {#- in a unit test the rows that are given stand for the view beside the table -#}
     {%- if beside and not relation.is_cte -%}
@@ -27,7 +27,7 @@
     {%- set kind = (model.config.meta or {}).get('rebuilt_by') if execute else none -%}
     {%- if kind and in_part() and names(source_name, table_name, kind) -%}
         {%- set relation = api.Relation.create(
-            database=target.database, schema='touched', identifier=relation.identifier ~ '__' ~ kind
+            database=target.database, schema='touched', identifier=relation.identifier ~ '__' ~ kind ~ ('__news' if news else '')
         ) -%}
     {%- endif -%}
     {{- relation -}}
@@ -37,6 +37,29 @@
 {#- The same with every version of every key, of a raw table that states a version column. -#}
 {% macro raw_versions(source_name, table_name) -%}
     {{- raw_rows(source_name, table_name, '__versions') -}}
+{%- endmacro %}
+
+
+{#-
+    The raw table for a model that grows (`meta.grows`): what it aggregates of a row stays true
+    when others come. All of the table, or the rows that came since the last build; of touched
+    entities that lost a row, all of theirs. It adds what `grown_before` says it held of the others.
+    Such a model reads neither _file nor _line: a renamed file brings no row.
+-#}
+{% macro raw_news(source_name, table_name) -%}
+    {{- raw_rows(source_name, table_name, news=true) -}}
+{%- endmacro %}
+
+{% macro grown_before(columns, records_model) -%}
+    {%- set records = ref(records_model) -%}
+    {%- if in_part() %}
+
+    union all
+
+    select {{ columns | join(', ') }}
+    from {{ this }}
+    where record_id in (select record_id from {{ records }} where not is_shrunk)
+    {%- endif -%}
 {%- endmacro %}
 
 
@@ -55,9 +78,14 @@
 {%- endmacro %}
 
 
-{#- The table that landing/changes.py fills before a partial build; state, not data, so no source. -#}
+{#- The tables that landing/changes.py fills before a partial build; state, not data, so no source. -#}
 {% macro touched_ids() -%}
     {{- api.Relation.create(database=target.database, schema='control', identifier='touched') -}}
+{%- endmacro %}
+
+{#- Those of the touched ids of which a row went. -#}
+{% macro shrunk_ids() -%}
+    {{- api.Relation.create(database=target.database, schema='control', identifier='shrunk') -}}
 {%- endmacro %}
 
 
@@ -86,17 +114,71 @@
 
 
 {#-
+    The order lines as they are after this build, for whoever reads those of touched orders: where
+    these alone are made, what makes them has few rows, and fct_order_items all.
+-#}
+{% macro lines_made() -%}
+    {%- set all_lines, of_touched = ref('fct_order_items'), ref('int_order_items__dated') -%}
+    {{- of_touched if in_part() else all_lines -}}
+{%- endmacro %}
+
+
+{#-
+    Where the order lines name a key, and when: all lines, or for touched keys so much that a
+    minimum comes out the same. A key that none of the replaced lines named is named by what the
+    model holds of it and by the new lines; of any other, all lines are read again.
+-#}
+{% macro sightings_in_lines(key, keys_model) -%}
+    {%- set all_lines, of_touched = ref('fct_order_items'), ref('int_order_items__dated') -%}
+    {%- set documents, keys = ref('int_orders__touched'), ref(keys_model) -%}
+    {%- set reread = 'select ' ~ key ~ ' from ' ~ documents ~ ' where ' ~ key ~ ' is not null' -%}
+    select
+        {{ key }},
+        source,
+        ordered_at as first_ordered_at
+    from {{ all_lines }}
+    {%- if in_part() %}
+    where {{ key }} in ({{ reread }})
+
+    union all
+
+    select
+        {{ key }},
+        source,
+        ordered_at as first_ordered_at
+    from {{ of_touched }}
+    where
+        order_key in (select order_key from {{ documents }})
+        and {{ key }} not in ({{ reread }})
+
+    union all
+
+    select
+        {{ key }},
+        source,
+        first_ordered_at
+    from {{ this }}
+    where
+        {{ key }} in (select {{ key }} from {{ keys }})
+        and {{ key }} not in ({{ reread }})
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#-
     The strategy of every incremental model: rows whose key was touched go, and what the model now
-    says of these keys comes. `meta.touched` maps columns to the models that list touched keys.
+    says of these keys comes. `meta.touched` maps columns to the models that list touched keys;
+    `meta.held`, for a big table, to their column that lists those of them with rows in it.
 -#}
 {% macro get_incremental_touched_sql(arguments) -%}
     {%- set target, incoming = arguments['target_relation'], arguments['temp_relation'] -%}
     {%- set columns = arguments['dest_columns'] | map(attribute='quoted') | join(', ') -%}
+    {%- set held = config.get('meta').get('held', {}) -%}
     delete from {{ target }}
     {%- if in_part() %}
     where
         {%- for column, keys_model in config.get('meta')['touched'].items() %}
-        {{ 'or ' if not loop.first }}{{ column }} in (select {{ column }} from {{ ref(keys_model) }})
+        {{ 'or ' if not loop.first }}{{ column }} in (select {{ held.get(column, column) }} from {{ ref(keys_model) }})
         {%- endfor %}
     {%- endif %};
     insert into {{ target }} ({{ columns }}) select {{ columns }} from {{ incoming }}

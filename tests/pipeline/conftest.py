@@ -11,43 +11,45 @@ import dagster as dg
 import duckdb
 import pytest
 
+from tests.once import made_once, session_folder
 from tests.pipeline.support import (
     copy_home,
+    crm,
     environment,
     publication,
     published,
     start_crm,
+    succeeded,
 )
 
 CUSTOMERS = 1500
 TINY = 120
 
 
-@pytest.fixture(scope="session")
-def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """Number of customers -> a home after ``crm demo``; both are made at the same time."""
-    folder = tmp_path_factory.mktemp("homes")
-    made = {size: folder / f"of_{size}" for size in (CUSTOMERS, TINY)}
-    started = {
-        size: start_crm(home, "demo", "--customers", str(size)) for size, home in made.items()
-    }
-    for size, process in started.items():
-        out, err = process.communicate()
-        assert process.returncode == 0, f"crm demo --customers {size}\n{out}\n{err}"
-        assert "Traceback" not in out + err
-    return made
+def _home(factory: pytest.TempPathFactory, customers: int) -> Path:
+    """Return this worker's own copy of the home after ``crm demo`` of this many customers.
+
+    One home for all workers would have them meet at its locks.
+    """
+
+    def make(home: Path) -> None:
+        out = succeeded(crm(home, "demo", "--customers", str(customers), timeout=900))
+        assert "published" in out
+
+    made = made_once(session_folder(factory), f"of_{customers}", make)
+    return copy_home(made, factory.getbasetemp() / made.name)
 
 
 @pytest.fixture(scope="session")
-def demo_home(homes: dict[int, Path]) -> Path:
+def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with three champions. Read it; to change it, copy it."""
-    return homes[CUSTOMERS]
+    return _home(tmp_path_factory, CUSTOMERS)
 
 
 @pytest.fixture(scope="session")
-def tiny_home(homes: dict[int, Path]) -> Path:
+def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with too few customers for value and churn. Read it; to change it, copy it."""
-    return homes[TINY]
+    return _home(tmp_path_factory, TINY)
 
 
 @dataclass(frozen=True)

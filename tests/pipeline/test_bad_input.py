@@ -43,10 +43,16 @@ def call(home: Path, patch: pytest.MonkeyPatch, *arguments: str, **settings: str
     for name, value in environment(home, **settings).items():
         if name.startswith("CRM_"):
             patch.setenv(name, value)
+    before = dict(os.environ)
     try:
         return main(arguments)
     except SystemExit as stop:
         return int(stop.code or 0)
+    finally:
+        # commands export settings for the tools that they call
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @pytest.mark.parametrize(

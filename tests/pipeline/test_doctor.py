@@ -19,7 +19,8 @@ from crm_pipeline.repair import doctor, home
 from crm_pipeline.resources.leaks import PROCESS_TAG
 from crm_pipeline.resources.warehouse import WRITER_POOL
 from crm_pipeline.settings import Settings, load_settings
-from tests.pipeline.support import crm, published, refused, succeeded
+from tests.pipeline.support import crm, published, refused
+from tests.pipeline.test_bad_input import call
 
 HOLDER = """
 import sys, time
@@ -347,13 +348,15 @@ def test_a_low_disk_is_found(tiny_home, monkeypatch):
     assert any("0.1 GB are free" in line for line in said(tiny_home))
 
 
-def test_the_command_says_it_and_its_exit_code_too(tiny_copy):
+def test_the_command_says_it_and_its_exit_code_too(tiny_copy, monkeypatch, capsys):
     """And what is not there is a mistake, not health."""
     leave("tmp/landing-x")(tiny_copy)
     found = crm(tiny_copy, "doctor")
     assert refused(found, code=1) == ""
     assert "tmp/landing-x was left" in found.stdout
-    fixed = succeeded(crm(tiny_copy, "doctor", "--fix")).splitlines()
+    assert call(tiny_copy, monkeypatch, "doctor", "--fix") == 0
+    fixed = capsys.readouterr().out.splitlines()
     assert fixed[0].startswith("mended: tmp/landing-x")
     assert fixed[1].startswith("healthy: ")
-    assert "there is no home" in refused(crm(tiny_copy / "nowhere", "doctor"), code=2)
+    assert call(tiny_copy / "nowhere", monkeypatch, "doctor") == 2
+    assert "there is no home" in capsys.readouterr().err

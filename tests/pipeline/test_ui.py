@@ -91,12 +91,23 @@ def ui(tiny_home: Path, tmp_path: Path) -> Iterator[tuple[Ui, Path, int]]:
 
 def stop(process: subprocess.Popen[str]) -> None:
     """End the UI with all that it started: asked first, then killed."""
-    family = [*psutil.Process(process.pid).children(recursive=True)]
+    process_itself = psutil.Process(process.pid)
+    family = [process_itself, *process_itself.children(recursive=True)]
     os.killpg(process.pid, signal.SIGINT)
-    _, left = psutil.wait_procs([psutil.Process(process.pid), *family], timeout=15)
+    deadline = time.monotonic() + 15
+    while (left := [m for m in family if is_alive(m)]) and time.monotonic() < deadline:
+        time.sleep(0.1)
     for member in left:
         member.kill()
     process.communicate()
+
+
+def is_alive(member: psutil.Process) -> bool:
+    """Whether it still works: one that ended may stay listed until somebody asks for its code."""
+    try:
+        return member.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def listening(pid: int) -> set[str]:

@@ -6,6 +6,7 @@ No SQL and no tricks: a definition that an analyst doubts can be read here, day 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -104,16 +105,15 @@ def rfm(books: Books, as_of: date) -> dict[str, tuple[int, int, Decimal, int, in
 
 
 def stage_on(days: list[date], day: date, rhythm: float | None) -> str:
-    """Lifecycle stage at the end of ``day`` of a customer who ordered on ``days``."""
-    known = [d for d in days if d <= day]
+    """Lifecycle stage at the end of ``day`` of a customer who ordered on ``days``, in order."""
+    known = days[: bisect_right(days, day)]
     if not known:
         return "introduction"
     if rhythm is not None and (day - known[-1]).days > 3 * rhythm:
         return "leaving"
     if len(known) == 1:
         return "confirmation"
-    gaps = [(b - a).days for a, b in pairwise(known)]
-    if len(gaps) >= 2 and gaps[-1] < gaps[-2]:
+    if len(known) >= 3 and known[-1] - known[-2] < known[-2] - known[-3]:
         return "growth"
     if rhythm is not None and (day - known[1]).days < 2 * rhythm:
         return "growth"

@@ -53,6 +53,16 @@ def test_broken_lines_go_to_quarantine_alone(company):
     assert "2 blank lines" in report.files[0].message
 
 
+@pytest.mark.parametrize("before", ["", "x"])
+def test_a_line_too_long_for_duckdb_lands_whatever_letter_its_message_is_cut_in(company, before):
+    """DuckDB quotes the line in its message; cut within a letter, that is a UnicodeDecodeError."""
+    name = before + "é" * 1_100_000
+    company.put("orders.csv", f"{HEADER}1,Ann,2\n2,{name},3\n")
+    company.land()
+    assert company.rows("id, length(name), _line") == [(1, 3, 2), (2, len(name), 3)]
+    assert company.accounts() == [("orders.csv", 2, 2, 0)]
+
+
 @pytest.mark.parametrize("last", [52, 53, 151])
 def test_two_unclosed_quotes_do_not_swallow_the_rows_between_them(company, last):
     rows = [f"{n},name {n},{n}" for n in range(1, 200)]

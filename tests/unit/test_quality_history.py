@@ -104,7 +104,7 @@ def test_forty_usual_days_pass_and_nearly_all_is_judged(company):
         ({"web": 0.2}, {"category_shift:channel"}),
         ({"times": 3.0}, {"p10:price", "p50:price", "p90:price"}),
     ],
-    ids=lambda value: next(iter(value)),
+    ids=lambda value: min(value),
 )
 def test_an_unusual_last_day_is_found_and_nothing_else(company, change, found):
     land(company, daily(40, **change))

@@ -59,7 +59,7 @@ def _books() -> oracle.Books:
 
 
 @cache
-def _built() -> SqlWarehouse:
+def built_company() -> SqlWarehouse:
     warehouse = _filled(_company())
     warehouse.build()
     return warehouse
@@ -67,7 +67,7 @@ def _built() -> SqlWarehouse:
 
 def _rows(sql: str) -> dict:
     """First column, without its prefix -> the others, as Python values."""
-    with _built().connection() as db:
+    with built_company().connection() as db:
         found = db.execute(sql).fetchall()
     return {
         row[0].removeprefix("demo:") if isinstance(row[0], str) else row[0]: row[1:]
@@ -112,13 +112,13 @@ def test_value_and_discounted_value():
 
 
 def test_contribution_shares_add_up_to_one():
-    assert _built().value(
+    assert built_company().value(
         "select sum(contribution_share) from marts.customer_value"
     ) == pytest.approx(1)
 
 
 def test_cohorts_are_dense_and_right():
-    with _built().connection() as db:
+    with built_company().connection() as db:
         found = db.execute(
             "select cohort_month, month_number, cohort_customers, active_customers, is_complete "
             "from marts.cohort_retention"
@@ -136,7 +136,7 @@ def test_months_and_their_rates():
 
 
 def test_days_add_up_to_months():
-    differing = _built().frame(
+    differing = built_company().frame(
         """
         with daily as (
             select date_trunc('month', date_on)::date as month, sum(order_count) as order_count,
@@ -157,7 +157,7 @@ def test_nothing_is_lost_between_raw_rows_and_facts():
     company = _company()
     amounts = [line.amount for order in company.orders for line in order.lines]
     query = "select count(*), sum(line_amount) from marts.fct_order_items"
-    with _built().connection() as db:
+    with built_company().connection() as db:
         assert db.execute(query).fetchone() == (len(amounts), sum(amounts))
         assert db.execute("select count(*) from marts.fct_orders").fetchone() == (
             len(company.orders),
@@ -169,7 +169,7 @@ def test_nothing_is_lost_between_raw_rows_and_facts():
 def test_a_header_without_lines_is_an_order_worth_nothing():
     empty = sum(not order.lines for order in _company().orders)
     assert empty > 10
-    got = _built().value(
+    got = built_company().value(
         "select count(*) from marts.fct_orders where line_count = 0 and gross_amount = 0"
     )
     assert got == empty
@@ -183,11 +183,11 @@ def _features_at(warehouse: SqlWarehouse, cut_off: date) -> pd.DataFrame:
 
 
 def test_features_at_every_cut_off():
-    found = _built().frame("select distinct cut_off_on from features.cut_offs")
+    found = built_company().frame("select distinct cut_off_on from features.cut_offs")
     cut_offs = [day.date() for day in found.cut_off_on]
     assert len(cut_offs) > 10
     for cut_off in cut_offs:
-        got = _features_at(_built(), cut_off).set_index("customer_key")
+        got = _features_at(built_company(), cut_off).set_index("customer_key")
         want = oracle.features(_books(), cut_off)
         assert {key.removeprefix("demo:") for key in got.index} == set(want)
         for customer, row in want.items():
@@ -199,7 +199,7 @@ def test_features_at_every_cut_off():
 
 
 def test_labels_count_what_came_and_stay_open_while_the_window_is():
-    labels = _built().frame("select * from features.customer_labels")
+    labels = built_company().frame("select * from features.customer_labels")
     for row in labels.itertuples():
         first = row.cut_off_on.date()
         last = first + timedelta(days=row.horizon_days)
@@ -220,23 +220,25 @@ def test_no_feature_knows_what_came_after_its_cut_off():
     day = AS_OF - timedelta(days=HORIZON_DAYS)
     other = _filled(changed_after(_company(), day, seed=77))
     other.run("+customer_features")
-    dates = _built().frame(
+    dates = built_company().frame(
         "select distinct cut_off_on from features.cut_offs where cut_off_on <= ?", day
     )
     assert len(dates) > 8
     for cut_off in dates.cut_off_on:
-        pd.testing.assert_frame_equal(_features_at(_built(), cut_off), _features_at(other, cut_off))
-    assert not _features_at(_built(), AS_OF).equals(_features_at(other, AS_OF))
+        pd.testing.assert_frame_equal(
+            _features_at(built_company(), cut_off), _features_at(other, cut_off)
+        )
+    assert not _features_at(built_company(), AS_OF).equals(_features_at(other, AS_OF))
 
 
 def test_unit_tests_beside_the_models_pass():
     """The same as `dbt test --select test_type:unit`, on the tables that are there already."""
-    result = _built().dbt("test", "--select", "test_type:unit")
+    result = built_company().dbt("test", "--select", "test_type:unit")
     assert len(result.results) > 25
 
 
 def test_every_day_of_the_calendar_is_what_python_says():
-    days = _built().frame("select * from marts.dim_dates order by date_on")
+    days = built_company().frame("select * from marts.dim_dates order by date_on")
     assert len(days) >= 365
     for row in days.itertuples():
         day = row.date_on.date()

@@ -10,24 +10,46 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
 import duckdb
 
 from crm_pipeline.code_version import code_version
+from crm_pipeline.defs.landing.changed import changed_contents, changed_sql, went_sql
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.defs.landing.retention import move_superseded
 from crm_pipeline.defs.landing.sqltext import identifier, literal
+from crm_pipeline.defs.landing.views import (
+    create_news_views,
+    forget_kept_rows,
+    keep_touched_rows,
+)
 from crm_pipeline.settings import Settings
 
 MOST_OF_IT = 0.3
 """Replacing more than this share of the rows costs as much as making all of them anew."""
 
-Readers = Mapping[tuple[str, str], frozenset[str | None]]
-"""(source, table) -> what each staging model that reads it is rebuilt by; ``None`` is the whole."""
+
+@dataclass
+class Reading:
+    """By whom a raw table is read.
+
+    Attributes:
+        rebuilt_by: What the staging models are rebuilt by, and how many by that; ``None``: whole.
+        grown_by: What those models are rebuilt by that keep what they made of earlier rows, and
+            the staging models that read them.
+    """
+
+    rebuilt_by: Counter[str | None] = field(default_factory=Counter)
+    grown_by: set[str] = field(default_factory=set)
+
+
+Readers = Mapping[tuple[str, str], Reading]
+"""(source, table) -> by whom it is read."""
 
 
 @dataclass(frozen=True)
@@ -55,33 +77,46 @@ def readers(manifest: Mapping[str, Any], contracts: Mapping[str, SourceContract]
     entity, or a model that states nothing, makes any change in the table touch everything.
     """
     nodes = manifest["nodes"]
-    found: dict[tuple[str, str], set[str | None]] = {}
+    found: dict[tuple[str, str], Reading] = {}
 
-    def raw_tables(unique_id: str) -> Iterator[tuple[str, str]]:
+    def meta(unique_id: str) -> Mapping[str, Any]:
+        return nodes[unique_id]["config"].get("meta") or {}
+
+    def raw_tables(unique_id: str, grown_by: str | None) -> Iterator[tuple[str, str]]:
+        """Those it reads, other than through a model that grows by the same."""
         for parent in manifest["parent_map"].get(unique_id, []):
             if parent.startswith("source."):
                 source = manifest["sources"][parent]
                 if source["schema"] == "raw":
                     yield source["source_name"], source["name"]
             elif parent in nodes and "staging" in nodes[parent]["fqn"]:
-                yield from raw_tables(parent)
+                grows = meta(parent).get("grows") and meta(parent).get("rebuilt_by") == grown_by
+                if not (grows and grown_by):
+                    yield from raw_tables(parent, grown_by)
 
     for unique_id, node in nodes.items():
+        if node["resource_type"] != "model":
+            continue
+        kind, grows = meta(unique_id).get("rebuilt_by"), meta(unique_id).get("grows")
         is_base = "staging" in node["fqn"] and not node["name"].startswith("stg_")
-        if node["resource_type"] != "model" or is_base:
+        if is_base and not grows:
             continue
         # what is further down reads staging models, not their tables
-        parents = raw_tables(unique_id) if "staging" in node["fqn"] else (
+        parents = raw_tables(unique_id, kind) if "staging" in node["fqn"] else (
             (manifest["sources"][parent]["source_name"], manifest["sources"][parent]["name"])
             for parent in manifest["parent_map"].get(unique_id, [])
             if parent.startswith("source.") and manifest["sources"][parent]["schema"] == "raw"
         )  # fmt: skip
-        kind = (node["config"].get("meta") or {}).get("rebuilt_by")
         for source, name in set(parents):
             table = next(t for t in contracts[source].tables if t.name == name)
-            is_named = kind is not None and table.identity_of(kind) is not None
-            found.setdefault((source, name), set()).add(kind if is_named else None)
-    return {table: frozenset(kinds) for table, kinds in found.items()}
+            reading = found.setdefault((source, name), Reading())
+            if kind is None or table.identity_of(kind) is None:
+                reading.rebuilt_by[None] += 1
+            elif grows:
+                reading.grown_by.add(kind)
+            else:
+                reading.rebuilt_by[kind] += 1
+    return found
 
 
 def fingerprint(con: duckdb.DuckDBPyConnection, settings: Settings) -> str:
@@ -115,6 +150,7 @@ def begin_build(
     con.begin()
     con.execute("delete from control.touched")
     con.execute("delete from control.touched_values")
+    con.execute("delete from control.shrunk")
     reason = everything or _reason_for_all(con, state)
     if reason is None:
         last = _last(con)
@@ -153,6 +189,7 @@ def end_build(
     for source in contracts.values():
         for table in source.tables:
             move_superseded(con, table, keep_days=keep_days, now=now)
+    forget_kept_rows(con, [table for source in contracts.values() for table in source.tables])
     con.commit()
 
 
@@ -199,19 +236,20 @@ def _touch(
     state: State,
 ) -> str | None:
     """Fill ``control.touched``; return why that is not enough, ``None`` where it is."""
-    digests = _touched_contents(con, last.landing_number)
+    changes = changed_contents(con, last.landing_number)
     changed_rows = all_rows = 0
     for name in settings.sources:
         for table in contracts[name].tables:
-            kinds = reads.get((table.source, table.name), frozenset())
-            where = _changed_sql(
-                table, digests.get((table.source, table.name), []), last.as_of, state.as_of,
-                settings.time_zone,
-            )  # fmt: skip
-            if where is None or not kinds:
+            reading = reads.get((table.source, table.name))
+            contents = changes.get((table.source, table.name), [])
+            where = changed_sql(
+                table, [c.digest for c in contents], last.as_of, state.as_of, settings.time_zone
+            )
+            if not where or reading is None:
                 continue
-            changed = _changed_rows(con, table, where)
-            if changed and None in kinds:
+            went = went_sql(table, contents, is_back=state.as_of < last.as_of)
+            changed = _changed_rows(con, table, where, went)
+            if changed and None in reading.rebuilt_by:
                 return f"{table.label} changed, and a model reads it whole"
             changed_rows += changed
             all_rows += _count(con, f"select count(*) from landing.{identifier(table.identifier)}")
@@ -221,67 +259,35 @@ def _touch(
         return f"{changed_rows:,} of {all_rows:,} rows changed"
     for name in settings.sources:
         for table in contracts[name].tables:
-            _find_values(con, table)
+            reading = reads.get((table.source, table.name), Reading())
+            _find_values(con, table, reading.grown_by - set(reading.rebuilt_by))
+    for (source, name), reading in reads.items():
+        table = next(table for table in contracts[source].tables if table.name == name)
+        # of a source that is not enabled nothing changed, but its models are made
+        is_enabled = source in settings.sources
+        for kind, count in reading.rebuilt_by.items():
+            if kind is not None and count > 1 and is_enabled:
+                keep_touched_rows(con, table, kind)
+        if reading.grown_by:
+            contents = changes.get((source, name), []) if is_enabled else []
+            came = [content.digest for content in contents if content.came]
+            where = changed_sql(table, came, last.as_of, state.as_of, settings.time_zone)
+            create_news_views(con, table, sorted(reading.grown_by), where or ["false"])
     return None
 
 
-def _touched_contents(
-    con: duckdb.DuckDBPyConnection, landing_number: int
-) -> dict[tuple[str, str], list[str]]:
-    """Contents that came, went or changed their name since: whatever the ledger says of them."""
-    rows = con.execute(
-        """
-        with news as (select * from control.files where landing_number > ?),
-        before as (
-            select source, table_name, file_name, arg_max(digest, landing_number) as digest
-            from control.files where landing_number <= ? group by all)
-        select distinct source, table_name, digest from (
-            select source, table_name, digest from news
-            union all
-            select source, table_name, digest from before
-            semi join news using (source, table_name, file_name))
-        order by all
-        """,
-        [landing_number, landing_number],
-    ).fetchall()
-    found: dict[tuple[str, str], list[str]] = {}
-    for source, name, digest in rows:
-        found.setdefault((source, name), []).append(digest)
-    return found
-
-
-def _changed_sql(
-    table: TableContract, digests: list[str], before: date, after: date, time_zone: str
-) -> str | None:
-    """SQL that is true for rows which came, went, or which the as-of date now shows or hides."""
-    conditions = []
-    if digests:
-        conditions.append(f"_digest in ({', '.join(literal(digest) for digest in digests)})")
-    if before != after and table.event_time:
-        low, high = sorted((before, after))
-        event = identifier(table.event_time)
-        day = event
-        if table.column(table.event_time).data_type == "timestamp":
-            day = f"cast(timezone({literal(time_zone)}, timezone('UTC', {event})) as date)"
-        conditions.append(
-            # the second half is exact, the first spares most rows the asking
-            f"({event} >= date '{low}' and {event} < date '{high}' + interval 2 day "
-            f"and {day} > date '{low}' and {day} <= date '{high}')"
-        )
-    return " or ".join(conditions) or None
-
-
-def _changed_rows(con: duckdb.DuckDBPyConnection, table: TableContract, where: str) -> int:
+def _changed_rows(
+    con: duckdb.DuckDBPyConnection, table: TableContract, where: list[str], went: str
+) -> int:
     """Keep the changed rows as ``changed``; of a table with a key, all rows of the changed keys.
 
     Where one row of a key goes, another may come forward that lies in an untouched file.
     """
     place = f"landing.{identifier(table.identifier)}"
     columns = {c.name for c in table.columns if c.identifies} | set(table.key)
-    selected = ", ".join(identifier(name) for name in sorted(columns)) or "1 as nothing"
-    con.execute(
-        f"create or replace temp table changed as select {selected} from {place} where {where}"
-    )
+    selected = ", ".join([*(identifier(name) for name in sorted(columns)), f"{went} as _went"])
+    rows = " union all ".join(f"select {selected} from {place} where {one}" for one in where)
+    con.execute(f"create or replace temp table changed as {rows}")
     count = _count(con, "select count(*) from changed")
     if table.key and count:
         key = ", ".join(identifier(name) for name in table.key)
@@ -295,28 +301,37 @@ def _changed_rows(con: duckdb.DuckDBPyConnection, table: TableContract, where: s
 def _name_touched(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
     for column in table.columns:
         for kind in column.identifies:
-            con.execute(
-                "insert into control.touched "
-                f"select distinct {literal(table.source)}, {literal(kind)}, "
-                f"{column.identity_sql} as id from changed "
-                "except select source, kind, id from control.touched"
-            )
+            for place, which in (("touched", "true"), ("shrunk", "_went")):
+                con.execute(
+                    f"insert into control.{place} "
+                    f"select distinct {literal(table.source)}, {literal(kind)}, "
+                    f"{column.identity_sql} as id from changed where {which} "
+                    f"except select source, kind, id from control.{place}"
+                )
 
 
-def _find_values(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
-    """Note how each touched entity is written in a table: by that its rows are found at once."""
+def _find_values(con: duckdb.DuckDBPyConnection, table: TableContract, growing: set[str]) -> None:
+    """Note how each touched entity is written in a table: by that its rows are found at once.
+
+    Of a kind whose models all grow, the rows of those that lost one are read, and no others.
+    """
     for column in table.columns:
         name = identifier(column.name)
         for kind in column.identifies:
-            con.execute(
-                "insert into control.touched_values "
-                f"select {literal(table.source)}, {literal(table.name)}, "
-                f"{literal(kind)}, cast({name} as varchar) "
-                f"from (select distinct {name} from landing.{identifier(table.identifier)}) "
-                f"where {column.identity_sql} in (select id from control.touched "
-                f"where source = {literal(table.source)} "
-                f"and kind = {literal(kind)})"
+            place = "shrunk" if kind in growing else "touched"
+            ids = (
+                f"from control.{place} where source = {literal(table.source)} "
+                f"and kind = {literal(kind)}"
             )
+            # else the values of all rows would be looked through for none
+            if _count(con, f"select count(*) {ids}"):
+                con.execute(
+                    "insert into control.touched_values "
+                    f"select {literal(table.source)}, {literal(table.name)}, "
+                    f"{literal(kind)}, cast({name} as varchar) "
+                    f"from (select distinct {name} from landing.{identifier(table.identifier)}) "
+                    f"where {column.identity_sql} in (select id {ids})"
+                )
 
 
 def _count(con: duckdb.DuckDBPyConnection, sql: str) -> int:

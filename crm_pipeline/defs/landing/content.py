@@ -62,7 +62,11 @@ def insert_content(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> Counts
             quarantined = _quarantined_lines(con, prepared)
         if accepted + quarantined != total:
             raise NeedsSplittingError
-    except (duckdb.InvalidInputException, duckdb.ConversionException) as fault:
+    except (
+        duckdb.InvalidInputException,
+        duckdb.ConversionException,
+        UnicodeDecodeError,  # DuckDB quotes the line in its message, cut within a letter
+    ) as fault:
         if prepared.text is not None and prepared.split is None:
             raise NeedsSplittingError from fault
         raise RefusedFileError(f"DuckDB cannot read it ({type(fault).__name__})") from fault

@@ -152,7 +152,7 @@ class TableContract:
 
 @dataclass(frozen=True)
 class SourceContract:
-    """One source: its tables, and what they share."""
+    """One source: its tables, what they share, and the canonical entities it feeds."""
 
     name: str
     namespace: str
@@ -160,3 +160,4 @@ class SourceContract:
     currency: str | None
     as_of: date | None
     tables: tuple[TableContract, ...]
+    entities: tuple[str, ...] = ()

@@ -332,7 +332,7 @@ def _parquet_fields(copy: Path) -> list[tuple[str, str]]:
             # a hash needs every value; a count would do with the file's own statistics
             values = ", ".join(identifier(name) for name, _ in fields)
             con.execute(f"select bit_xor(hash({values})) from {scan}").fetchall()
-        except duckdb.Error as fault:
+        except (duckdb.Error, UnicodeDecodeError) as fault:  # of a message cut within a letter
             raise RefusedFileError("it is not a complete Parquet file; deliver it again") from fault
     return fields
 

@@ -235,7 +235,7 @@ def draft_source(path: Path, *, scratch: Path, source: str | None = None) -> str
     with tempfile.TemporaryDirectory(prefix="check-", dir=scratch) as folder:
         try:
             settings, columns = _sniff(path, Path(folder))
-        except (UnreadableFileError, duckdb.Error) as fault:
+        except (UnreadableFileError, duckdb.Error, UnicodeDecodeError) as fault:
             reason = fault if isinstance(fault, UnreadableFileError) else type(fault).__name__
             raise UserError(f"{path} cannot be read: {reason}.") from fault
     suffix = stem.rsplit(".", 1)[-1] if "." in stem else "*"

@@ -24,8 +24,11 @@ HOLDOUTS_IN_HISTORY = 3
 def reporting_currency(settings: Settings, contracts: Mapping[str, SourceContract]) -> str:
     """Return the company's currency: the setting, else the one that all enabled sources share.
 
+    Sources in another one are converted while facts are built (``macros/currency.sql``).
+
     Raises:
-        UserError: The sources differ, or one of them is in another currency than the company.
+        UserError: The sources differ and no setting says which is the company's, or one is in
+            another currency and no enabled source brings exchange rates.
     """
     theirs = {name: contracts[name].currency for name in settings.sources}
     stated = {currency for currency in theirs.values() if currency}
@@ -33,10 +36,11 @@ def reporting_currency(settings: Settings, contracts: Mapping[str, SourceContrac
     if currency is None:
         raise UserError(f"the sources' currencies differ ({theirs}): set CRM_CURRENCY.")
     other = sorted(name for name, own in theirs.items() if own and own != currency)
-    if other:
+    if other and not any("exchange_rates" in contracts[name].entities for name in theirs):
         raise UserError(
-            f"{', '.join(other)} is not in {currency}, the company's currency: disable it in "
-            "CRM_SOURCES, or give it a home of its own."
+            f"{', '.join(other)} is not in {currency}, the company's currency, and no enabled "
+            "source brings exchange_rates: enable one that does in CRM_SOURCES, disable "
+            f"{', '.join(other)}, or give it a home of its own."
         )
     return currency
 

@@ -60,9 +60,20 @@ def sources_from_manifest(manifest: Mapping[str, Any]) -> dict[str, SourceContra
         if node["schema"] == "raw":
             nodes.setdefault(node["source_name"], []).append(node)
     return {
-        name: _source(name, sorted(nodes[name], key=lambda node: str(node["name"])))
+        name: _source(
+            name,
+            sorted(nodes[name], key=lambda node: str(node["name"])),
+            _entities(manifest, name),
+        )
         for name in sorted(nodes)
     }
+
+
+def _entities(manifest: Mapping[str, Any], source: str) -> tuple[str, ...]:
+    """Return the canonical entities that a source has staging models for, sorted."""
+    prefix = f"stg_{source}__"
+    names = (str(node["name"]) for node in manifest.get("nodes", {}).values())
+    return tuple(sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix)))
 
 
 class _Reader:
@@ -110,7 +121,7 @@ class _Reader:
         return float(value)
 
 
-def _source(name: str, nodes: list[Mapping[str, Any]]) -> SourceContract:
+def _source(name: str, nodes: list[Mapping[str, Any]], entities: tuple[str, ...]) -> SourceContract:
     meta = nodes[0].get("source_meta") or {}
     reader = _Reader(
         f"source {name} ({nodes[0]['original_file_path']})",
@@ -136,10 +147,18 @@ def _source(name: str, nodes: list[Mapping[str, Any]]) -> SourceContract:
         name=name,
         namespace=reader.text("namespace") or name,
         time_zone=time_zone,
-        currency=reader.text("currency"),
+        currency=_currency(reader),
         as_of=as_of,
         tables=tuple(_table(node, time_zone) for node in nodes),
+        entities=entities,
     )
+
+
+def _currency(reader: _Reader) -> str | None:
+    currency = reader.text("currency")
+    if currency is not None and not re.fullmatch("[A-Z]{3}", currency):
+        raise reader.error(f"currency is {currency!r}", "write its three letters, as EUR")
+    return currency
 
 
 def _table(node: Mapping[str, Any], time_zone: str) -> TableContract:

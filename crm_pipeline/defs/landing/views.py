@@ -5,10 +5,14 @@ Belongs here: which of the stored rows count. Which contents count is the ledger
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import duckdb
 
 from crm_pipeline.defs.landing.contracts import ColumnContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier, literal
+
+_KEPT, _NEWS = "__kept", "__news"
 
 
 def create_raw_view(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
@@ -26,6 +30,67 @@ def create_raw_view(con: duckdb.DuckDBPyConnection, contract: TableContract) -> 
         _create_views(con, contract, f"{contract.identifier}__versions", each_version=True)
 
 
+def keep_touched_rows(con: duckdb.DuckDBPyConnection, contract: TableContract, kind: str) -> None:
+    """Look once for the rows that count and name a touched ``kind``: several models read them."""
+    view = identifier(f"{contract.identifier}__{kind}")
+    kept = identifier(f"{contract.identifier}__{kind}{_KEPT}")
+    con.execute(f"create or replace table touched.{kept} as select * from touched.{view}")
+    con.execute(f"create or replace view touched.{view} as select * from touched.{kept}")
+
+
+def create_news_views(
+    con: duckdb.DuckDBPyConnection,
+    contract: TableContract,
+    kinds: Iterable[str],
+    came: Iterable[str],
+) -> None:
+    """Let ``touched.<source>__<table>__<kind>__news`` bring what is new, for a partial build.
+
+    Of an entity that only gained rows since the last build these; of one that lost a row
+    (``control.shrunk``) all its rows, since nobody can tell what is left when one is taken away.
+
+    Args:
+        con: The warehouse.
+        contract: The table.
+        kinds: What the models that grow are rebuilt by.
+        came: Conditions of which one is true for each row that counts now and did not in the
+            last build.
+    """
+    landed = f"landing.{identifier(contract.identifier)}"
+    rows = " union all ".join(f"select * from {landed} where {one}" for one in came)
+    new = _rows_that_count(contract, f"({rows})", each_version=False)
+    for kind in kinds:
+        column = contract.identity_of(kind)
+        assert column is not None
+        shrunk = (
+            f"select id from control.shrunk where source = {literal(contract.source)} "
+            f"and kind = {literal(kind)}"
+        )
+        view = f"{contract.identifier}__{kind}"
+        con.execute(
+            f"create or replace view touched.{identifier(view + _NEWS)} as "
+            f"select * from ({new}) where {column.identity_sql} not in ({shrunk}) "
+            f"union all select * from touched.{identifier(view)} "
+            f"where {column.identity_sql} in ({shrunk})"
+        )
+
+
+def forget_kept_rows(con: duckdb.DuckDBPyConnection, contracts: Iterable[TableContract]) -> None:
+    """Drop what was kept for one build; the views that read it find their rows anew."""
+    kept = [
+        name
+        for (name,) in con.execute(
+            "select table_name from duckdb_tables() where schema_name = 'touched' "
+            "and database_name = current_database() order by all"
+        ).fetchall()
+    ]
+    for contract in contracts:
+        if any(name.startswith(f"{contract.identifier}__") for name in kept):
+            create_raw_view(con, contract)
+    for name in kept:
+        con.execute(f"drop table touched.{identifier(name)}")
+
+
 def _create_views(
     con: duckdb.DuckDBPyConnection, contract: TableContract, view: str, *, each_version: bool
 ) -> None:
@@ -37,6 +102,10 @@ def _create_views(
             rows = _rows_touched(contract, column, kind, landed, each_version)
             name = identifier(f"{view}__{kind}")
             con.execute(f"create or replace view touched.{name} as {rows}")
+            if not each_version:
+                # until a partial build begins: see create_news_views
+                news = identifier(f"{view}__{kind}{_NEWS}")
+                con.execute(f"create or replace view touched.{news} as from touched.{name}")
 
 
 def _rows_touched(

@@ -173,3 +173,15 @@ def input_digest(con: duckdb.DuckDBPyConnection) -> str:
         "order by source, table_name, digest), '')) from control.current_contents"
     ).fetchone()
     return str(row[0]) if row else ""
+
+
+def without_rate(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """Return how many rows wait for an exchange rate, as rows of ``meta.quarantine``.
+
+    They landed well: it is the facts that they are kept from, until rates from their day on land.
+    """
+    return con.sql(
+        "select source, entity as table_name, '(any)' as file_name, "
+        "'no rate for ' || currency || ' on or before the day' as reason, "
+        "count(*) as row_count from intermediate.int_without_rate group by all order by all"
+    ).df()

@@ -51,6 +51,7 @@ def _accounting(
     expression over raw columns, so it is a second route to the figure that shares no staging SQL.
     """
     wrong = 0
+    row = con.execute("select currency from control.run_settings").fetchone()
     for name in sources:
         parts = [
             f'select sum({table.control_total}) as total from raw."{table.identifier}"'
@@ -59,25 +60,51 @@ def _accounting(
         ]
         if not parts:
             continue
+        is_foreign = row is not None and contracts[name].currency not in (None, row[0])
+        facts = " union all ".join(
+            _converted_back(*part, name) if is_foreign else _as_booked(*part, name)
+            for part in _PARTS_OF_THE_TOTAL
+        )
         wrong += _count(
             con,
             f"""
             with own as (
                 select coalesce(sum(total), 0) as amount from ({" union all ".join(parts)})),
             facts as (
-                select
-                    coalesce((select sum(line_amount) from marts.fct_order_items
-                              where source = '{name}'), 0)
-                    + coalesce((select sum(line_amount) from intermediate.int_order_items__orphaned
-                                where source = '{name}'), 0)
-                    - coalesce((select sum(returned_amount) from marts.fct_returns
-                                where source = '{name}'), 0)
-                    + coalesce((select sum(adjusted_amount) from marts.fct_adjustments
-                                where source = '{name}'), 0) as amount)
-            select count(*) from own, facts where abs(own.amount - facts.amount) >= 0.005
+                select coalesce(sum(amount), 0) as amount, coalesce(sum(rounding), 0) as rounding
+                from ({facts}))
+            select count(*) from own, facts
+            where abs(own.amount - facts.amount) >= 0.005 + facts.rounding
             """,
         )
     return wrong
+
+
+_PARTS_OF_THE_TOTAL = (
+    ("line_amount", "marts.fct_order_items"),
+    ("line_amount", "intermediate.int_order_items__orphaned"),
+    ("-returned_amount", "marts.fct_returns"),
+    ("adjusted_amount", "marts.fct_adjustments"),
+    ("own_amount", "intermediate.int_without_rate"),
+)
+
+
+def _as_booked(amount: str, table: str, source: str) -> str:
+    return f"select sum({amount}) as amount, 0 as rounding from {table} where source = '{source}'"
+
+
+def _converted_back(amount: str, table: str, source: str) -> str:
+    """SQL for a foreign source's amounts in its own currency, and how far rounding may move them.
+
+    A converted amount is off by half of the fourth decimal at most.
+    """
+    if table.startswith("intermediate."):
+        return _as_booked(amount, table, source)
+    return (
+        f"select sum({amount} / exchange_factor) as amount, "
+        "sum(0.00005 / exchange_factor) as rounding "
+        f"from {table} where source = '{source}'"
+    )
 
 
 def _fixed(sql: str) -> Counter:

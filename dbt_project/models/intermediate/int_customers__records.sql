@@ -1,11 +1,17 @@
 {{ config(materialized='incremental', meta={'touched': {'record_id': 'int_customers__touched_records'}}) }}
 
-with records as (
+with recorded as (
 
     select
         *,
         source || ' ' || record_key as record_id
     from {{ ref('int_customers__unioned') }}
+
+),
+
+records as (
+
+    {{ attributes_in_company_currency('recorded', 'customers', also=['record_id']) }}
 
 )
 

@@ -19,7 +19,7 @@ named as (
 
     union
 
-    select customer_key from {{ ref('fct_order_items') }}
+    select customer_key from {{ lines_made() }}
     where {{ is_touched('order_key', 'int_orders__touched') }}
 
     union

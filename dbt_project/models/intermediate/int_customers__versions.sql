@@ -1,11 +1,17 @@
 {{ config(materialized='incremental', meta={'touched': {'record_id': 'int_customers__touched_records'}}) }}
 
-with versions as (
+with recorded as (
 
     select
         *,
         source || ' ' || record_key as record_id
     from {{ ref('int_customer_versions__unioned') }}
+
+),
+
+versions as (
+
+    {{ attributes_in_company_currency('recorded', 'customer_versions', also=['record_id']) }}
 
 )
 

@@ -2,15 +2,22 @@
 
 with lines as (
 
-    select * from {{ ref('fct_order_items') }}
+    select * from {{ lines_made() }}
     where {{ is_touched('order_key', 'int_orders__touched') }}
 
 ),
 
-headers as (
+ordered as (
 
     select * from {{ ref('int_orders__unioned') }}
     where {{ is_touched('order_key', 'int_orders__touched') }}
+
+),
+
+-- of an order without a rate no line is counted: see int_without_rate
+headers as (
+
+    {{ in_company_currency('ordered', 'orders', business_day('ordered.ordered_at')) }}
 
 ),
 

@@ -6,7 +6,7 @@ with named as (
 
     union
 
-    select product_key from {{ ref('fct_order_items') }}
+    select product_key from {{ lines_made() }}
     where {{ is_touched('order_key', 'int_orders__touched') }}
 
     union

@@ -128,8 +128,8 @@ def random_sequence(plan: Plan, seed: int) -> list[Event]:
 
 def _weight(plan: Plan, key: tuple[str, str]) -> int:
     """How often a table changes: mostly those that a build in part can deal with."""
-    kinds = plan.readers.get(key, frozenset())
-    return 10 if kinds and None not in kinds else 1
+    reading = plan.readers.get(key)
+    return 10 if reading and None not in reading.rebuilt_by else 1
 
 
 def _change(

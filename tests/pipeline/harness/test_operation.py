@@ -17,7 +17,7 @@ WHOLE = 20
 
 
 def operate(module: str, home: Path, *arguments: object) -> str:
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     result = subprocess.run(
         [sys.executable, "-m", f"tests.pipeline.harness.{module}", *map(str, arguments)],
         env=environment(home),
@@ -38,6 +38,7 @@ def test_two_days_of_operation_end_as_one_batch_does(tiny_home, tmp_path):
     print(said.splitlines()[-1])
     for run in ("refresh (files_arrived)", "refresh (daily_refresh)", "training (weekly_training)"):
         assert run in said.splitlines()[-1]
+    operate("two_days", home, "train-anew")
     assert different(publication(tiny_home), publication(home)) == []
 
 

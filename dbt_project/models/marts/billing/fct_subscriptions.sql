@@ -1,9 +1,16 @@
 {{ config(materialized='incremental', meta={'touched': {'subscription_key': 'int_subscriptions__touched'}}) }}
 
-with subscriptions as (
+with agreed as (
 
     select * from {{ ref('int_subscriptions__unioned') }}
     where {{ is_touched('subscription_key', 'int_subscriptions__touched') }}
+
+),
+
+-- without a rate it is in int_without_rate
+subscriptions as (
+
+    {{ in_company_currency('agreed', 'subscriptions', business_day('agreed.started_at')) }}
 
 )
 
@@ -23,5 +30,6 @@ select
     monthly_amount,
     charged_amount,
     service_count,
-    is_churned
+    is_churned,
+    exchange_factor
 from subscriptions

@@ -48,12 +48,11 @@ sightings as (
 
     select
         customer_key,
-        min(source) as source,
-        min(ordered_at) as seen_at,
+        source,
+        first_ordered_at as seen_at,
         cast(null as date) as first_order_on
-    from {{ ref('fct_order_items') }}
-    where customer_key is not null and {{ is_touched('customer_key', 'int_customers__touched') }}
-    group by customer_key
+    from {{ ref('int_customers__ordered') }}
+    where {{ is_touched('customer_key', 'int_customers__touched') }}
 
     union all
 

@@ -26,10 +26,9 @@ sightings as (
 
     select
         product_key,
-        min(source) as source
-    from {{ ref('fct_order_items') }}
+        source
+    from {{ ref('int_products__ordered') }}
     where {{ is_touched('product_key', 'int_products__touched') }}
-    group by product_key
 
     union all
 

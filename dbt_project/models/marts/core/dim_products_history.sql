@@ -4,10 +4,9 @@ with sightings as (
 
     select
         product_key,
-        min(ordered_at) as seen_at
-    from {{ ref('fct_order_items') }}
+        first_ordered_at as seen_at
+    from {{ ref('int_products__ordered') }}
     where {{ is_touched('product_key', 'int_products__touched') }}
-    group by product_key
 
     union all
 

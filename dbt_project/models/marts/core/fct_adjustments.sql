@@ -1,9 +1,16 @@
 {{ config(materialized='incremental', meta={'touched': {'document_key': 'int_orders__touched'}}) }}
 
-with adjustments as (
+with booked as (
 
     select * from {{ ref('int_adjustments__unioned') }}
     where {{ is_touched('document_key', 'int_orders__touched') }}
+
+),
+
+-- without a rate it is in int_without_rate
+adjustments as (
+
+    {{ in_company_currency('booked', 'adjustments', business_day('booked.adjusted_at')) }}
 
 )
 
@@ -14,5 +21,6 @@ select
     adjusted_at,
     reason,
     quantity,
-    adjusted_amount
+    adjusted_amount,
+    exchange_factor
 from adjustments

@@ -1,50 +1,14 @@
-{{ config(materialized='incremental', meta={'touched': {'order_key': 'int_orders__touched'}}) }}
-
-{%- set orders = ref('int_orders__unioned') -%}
+{{ config(
+    materialized='incremental',
+    meta={'touched': {'order_key': 'int_orders__touched'}, 'held': {'order_key': 'held_order_key'}},
+) }}
 
 with items as (
 
-    select * from {{ ref('int_order_items__unioned') }}
-
-),
-
-{% if is_fed('orders') -%}
-
-orders as (
-
-    select * from {{ orders }}
-
-),
-
--- a line takes the time and the customer of its order where it has none of its own
-dated as (
-
-    select
-        items.order_key,
-        items.line_number,
-        items.source,
-        coalesce(items.customer_key, orders.customer_key) as customer_key,
-        items.product_key,
-        coalesce(items.ordered_at, orders.ordered_at) as ordered_at,
-        items.quantity,
-        items.unit_price,
-        items.unit_cost,
-        items.line_amount
-    from items
-    left join orders on items.order_key = orders.order_key
+    select * from {{ ref('int_order_items__dated') }}
+    where {{ is_touched('order_key', 'int_orders__touched') }}
 
 )
-
-{%- else -%}
-
--- no enabled source has order headers, so the lines say it all
-dated as (
-
-    select * from items
-
-)
-
-{%- endif %}
 
 select
     order_key,
@@ -53,13 +17,10 @@ select
     customer_key,
     product_key,
     ordered_at,
-    {{ business_day('ordered_at') }} as ordered_on,
+    ordered_on,
     quantity,
     unit_price,
     unit_cost,
-    line_amount
-from dated
-where
-    -- without a time the line is an orphan: see int_order_items__orphaned
-    ordered_at is not null
-    and {{ is_touched('order_key', 'int_orders__touched') }}
+    line_amount,
+    exchange_factor
+from items

@@ -1,9 +1,19 @@
 {{ config(materialized='incremental', meta={'touched': {'document_key': 'int_orders__touched'}}) }}
 
-with returned as (
+with booked as (
 
-    select * from {{ ref('int_returns__unioned') }}
+    select
+        *,
+        {{ business_day('returned_at') }} as returned_on
+    from {{ ref('int_returns__unioned') }}
     where {{ is_touched('document_key', 'int_orders__touched') }}
+
+),
+
+-- without a rate it is in int_without_rate
+returned as (
+
+    {{ in_company_currency('booked', 'returns', 'booked.returned_on', also=['returned_on']) }}
 
 ),
 
@@ -24,8 +34,9 @@ select
     coalesce(returned.customer_key, orders.customer_key) as customer_key,
     returned.product_key,
     returned.returned_at,
-    {{ business_day('returned.returned_at') }} as returned_on,
+    returned.returned_on,
     returned.quantity,
-    returned.returned_amount
+    returned.returned_amount,
+    returned.exchange_factor
 from returned
 left join orders on returned.order_key = orders.order_key

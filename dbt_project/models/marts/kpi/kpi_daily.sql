@@ -8,20 +8,20 @@ ordered as (
 
     select
         ordered_on,
-        count(*) as order_count,
-        sum(gross_amount) as gross_amount
-    from {{ ref('int_orders__sequenced') }}
+        {{ measure('order_count') }} as order_count,
+        {{ measure('active_customers') }} as active_customers,
+        {{ measure('new_customers') }} as new_customers
+    from {{ ref('fct_orders') }}
     group by ordered_on
 
 ),
 
-customers as (
+lines as (
 
     select
         ordered_on,
-        count(*) as active_customers,
-        count(case when ordered_on = first_order_on then 1 end) as new_customers
-    from {{ ref('int_customer_days') }}
+        {{ measure('gross_amount') }} as gross_amount
+    from {{ ref('fct_order_items') }}
     group by ordered_on
 
 ),
@@ -30,7 +30,7 @@ returned as (
 
     select
         returned_on,
-        sum(returned_amount) as returned_amount
+        {{ measure('returned_amount') }} as returned_amount
     from {{ ref('fct_returns') }}
     group by returned_on
 
@@ -66,13 +66,13 @@ counted as (
     select
         days.date_on,
         coalesce(ordered.order_count, 0) as order_count,
-        coalesce(customers.active_customers, 0) as active_customers,
-        coalesce(customers.new_customers, 0) as new_customers,
-        coalesce(ordered.gross_amount, 0) as gross_amount,
+        coalesce(ordered.active_customers, 0) as active_customers,
+        coalesce(ordered.new_customers, 0) as new_customers,
+        coalesce(lines.gross_amount, 0) as gross_amount,
         coalesce(returned.returned_amount, 0) as returned_amount
     from days
     left join ordered on days.date_on = ordered.ordered_on
-    left join customers on days.date_on = customers.ordered_on
+    left join lines on days.date_on = lines.ordered_on
     left join returned on days.date_on = returned.returned_on
 
 )
@@ -84,9 +84,9 @@ select
     order_count,
     active_customers,
     new_customers,
-    active_customers - new_customers as returning_customers,
+    {{ metric('returning_customers') }} as returning_customers,
     cast(gross_amount as decimal(18, 2)) as gross_amount,
     cast(returned_amount as decimal(18, 2)) as returned_amount,
-    cast(gross_amount - returned_amount as decimal(18, 2)) as net_amount,
-    cast(gross_amount / nullif(order_count, 0) as decimal(18, 2)) as average_order_amount
+    cast({{ metric('net_amount') }} as decimal(18, 2)) as net_amount,
+    cast({{ metric('average_order_amount') }} as decimal(18, 2)) as average_order_amount
 from counted

@@ -17,9 +17,20 @@ ordered as (
 
     select
         {{ month_of('ordered_on') }} as month,
-        count(*) as order_count,
-        sum(gross_amount) as gross_amount
-    from {{ ref('int_orders__sequenced') }}
+        {{ measure('order_count') }} as order_count,
+        {{ measure('active_customers') }} as active_customers,
+        {{ measure('new_customers') }} as new_customers
+    from {{ ref('fct_orders') }}
+    group by {{ month_of('ordered_on') }}
+
+),
+
+lines as (
+
+    select
+        {{ month_of('ordered_on') }} as month,
+        {{ measure('gross_amount') }} as gross_amount
+    from {{ ref('fct_order_items') }}
     group by {{ month_of('ordered_on') }}
 
 ),
@@ -28,18 +39,16 @@ returned as (
 
     select
         {{ month_of('returned_on') }} as month,
-        sum(returned_amount) as returned_amount
+        {{ measure('returned_amount') }} as returned_amount
     from {{ ref('fct_returns') }}
     group by {{ month_of('returned_on') }}
 
 ),
 
-customers as (
+retained as (
 
     select
         order_month as month,
-        count(*) as active_customers,
-        count(case when order_month = cohort_month then 1 end) as new_customers,
         count(case when previous_order_month = {{ add_months('order_month', -1) }} then 1 end) as retained_customers
     from {{ ref('int_customer_months') }}
     group by order_month
@@ -153,19 +162,22 @@ counted as (
         months.month,
         months.is_complete,
         coalesce(ordered.order_count, 0) as order_count,
-        coalesce(customers.active_customers, 0) as active_customers,
-        coalesce(customers.new_customers, 0) as new_customers,
-        coalesce(ordered.gross_amount, 0) as gross_amount,
+        coalesce(ordered.active_customers, 0) as active_customers,
+        coalesce(ordered.new_customers, 0) as new_customers,
+        coalesce(lines.gross_amount, 0) as gross_amount,
         coalesce(returned.returned_amount, 0) as returned_amount,
-        cast(repurchased.repeat_customers as double) / nullif(repurchased.recent_customers, 0) as repurchase_rate,
-        cast(churn.churned_customers as double) / nullif(churn.customers_at_start, 0) as churn_rate,
-        cast(coalesce(customers.retained_customers, 0) as double)
-        / nullif(before.active_customers, 0) as retention_rate
+        coalesce(retained.retained_customers, 0) as retained_customers,
+        coalesce(before.active_customers, 0) as previous_active_customers,
+        coalesce(repurchased.repeat_customers, 0) as repeat_customers,
+        coalesce(repurchased.recent_customers, 0) as recent_customers,
+        coalesce(churn.churned_customers, 0) as churned_customers,
+        coalesce(churn.customers_at_start, 0) as customers_at_start
     from months
     left join ordered on months.month = ordered.month
     left join returned on months.month = returned.month
-    left join customers on months.month = customers.month
-    left join customers as before on months.month_before = before.month
+    left join lines on months.month = lines.month
+    left join retained on months.month = retained.month
+    left join ordered as before on months.month_before = before.month
     left join repurchased on months.month = repurchased.month
     left join churn on months.month = churn.month
 
@@ -177,12 +189,18 @@ select
     order_count,
     active_customers,
     new_customers,
-    active_customers - new_customers as returning_customers,
+    {{ metric('returning_customers') }} as returning_customers,
     cast(gross_amount as decimal(18, 2)) as gross_amount,
     cast(returned_amount as decimal(18, 2)) as returned_amount,
-    cast(gross_amount - returned_amount as decimal(18, 2)) as net_amount,
-    cast(gross_amount / nullif(order_count, 0) as decimal(18, 2)) as average_order_amount,
-    repurchase_rate,
-    churn_rate,
-    retention_rate
+    cast({{ metric('net_amount') }} as decimal(18, 2)) as net_amount,
+    cast({{ metric('average_order_amount') }} as decimal(18, 2)) as average_order_amount,
+    repeat_customers,
+    recent_customers,
+    cast({{ metric('repurchase_rate') }} as double) as repurchase_rate,
+    churned_customers,
+    customers_at_start,
+    cast({{ metric('churn_rate') }} as double) as churn_rate,
+    retained_customers,
+    previous_active_customers,
+    cast({{ metric('retention_rate') }} as double) as retention_rate
 from counted

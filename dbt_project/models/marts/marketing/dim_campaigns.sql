@@ -1,6 +1,13 @@
-with campaigns as (
+with recorded as (
 
     select * from {{ ref('int_campaigns__unioned') }}
+
+),
+
+-- a cost without a rate is null: the campaign is one all the same
+campaigns as (
+
+    {{ converted('recorded', 'campaigns', business_day('recorded.started_at'), [], foreign_currencies()) }}
 
 ),
 

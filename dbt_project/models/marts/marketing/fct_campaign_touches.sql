@@ -1,9 +1,16 @@
 {{ config(materialized='incremental', meta={'touched': {'touch_key': 'int_campaign_touches__touched'}}) }}
 
-with touches as (
+with reached as (
 
     select * from {{ ref('int_campaign_touches__unioned') }}
     where {{ is_touched('touch_key', 'int_campaign_touches__touched') }}
+
+),
+
+-- without a rate it is in int_without_rate
+touches as (
+
+    {{ in_company_currency('reached', 'campaign_touches', business_day('reached.touched_at')) }}
 
 )
 
@@ -23,5 +30,6 @@ select
     responded_at,
     {{ business_day('responded_at') }} as responded_on,
     response_amount,
-    cost_amount
+    cost_amount,
+    exchange_factor
 from touches

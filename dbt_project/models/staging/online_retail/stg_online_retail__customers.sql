@@ -1,39 +1,8 @@
 {{ config(meta={'rebuilt_by': 'customer'}) }}
 
-with invoiced as (
+with countries as (
 
-    select
-        {{ online_retail_customer_id() }} as customer_id,
-        country,
-        invoiced_at
-    from {{ raw_rows('online_retail', 'transactions') }}
-    where customer_id is not null
-
-),
-
--- few pairs: the latest country is found among them instead of among the lines
-seen as (
-
-    select
-        customer_id,
-        country,
-        min(invoiced_at) as first_invoiced_at,
-        max(invoiced_at) as last_invoiced_at
-    from invoiced
-    group by customer_id, country
-
-),
-
-countries as (
-
-    select
-        trim(customer_id) as customer_id,
-        nullif(trim(country), '') as country,
-        min(first_invoiced_at) as first_invoiced_at,
-        max(last_invoiced_at) as last_invoiced_at
-    from seen
-    where trim(customer_id) <> ''
-    group by trim(customer_id), nullif(trim(country), '')
+    select * from {{ ref('base_online_retail__customer_countries') }}
 
 ),
 

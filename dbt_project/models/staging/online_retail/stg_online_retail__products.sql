@@ -1,33 +1,8 @@
 {{ config(meta={'rebuilt_by': 'product'}) }}
 
-with lines as (
+with names as (
 
-    select * from {{ raw_rows('online_retail', 'transactions') }}
-
-),
-
--- few pairs: the name is chosen among them instead of among the lines
-descriptions as (
-
-    select
-        stock_code,
-        description,
-        max(case when {{ online_retail_line_kind() }} = 'sale' then invoiced_at end) as last_sold_at,
-        max(invoiced_at) as last_seen_at
-    from lines
-    group by stock_code, description
-
-),
-
-names as (
-
-    select
-        trim(stock_code) as stock_code,
-        nullif(trim(description), '') as product_name,
-        max(last_sold_at) as last_sold_at,
-        max(last_seen_at) as last_seen_at
-    from descriptions
-    group by trim(stock_code), nullif(trim(description), '')
+    select * from {{ ref('base_online_retail__product_names') }}
 
 ),
 
