@@ -35,6 +35,8 @@
 
 {% macro in_company_currency(cte, entity, day, also=[]) %}select * from {{ cte }}{% endmacro %}
 
+{% macro converted(cte, entity, day, also, currencies) %}select * from {{ cte }}{% endmacro %}
+
 {% macro attributes_in_company_currency(cte, entity, also=[]) %}select * from {{ cte }}{% endmacro %}
 
 {% macro rows_without_rate(relation, entity, row_key, key, keys, day, amount) -%}

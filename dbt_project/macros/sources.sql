@@ -66,6 +66,19 @@
 {%- endmacro %}
 
 
+{#-
+    What stands for a row of a raw table without a key: a digest of its values. Together with a
+    number among identical rows it is a key that no renamed or further file changes.
+-#}
+{% macro row_digest(columns) -%}
+    md5(
+        {%- for column in columns %}
+        coalesce(cast({{ column }} as {{ dbt.type_string() }}), '') || '|'{{ ' ||' if not loop.last }}
+        {%- endfor %}
+    )
+{%- endmacro %}
+
+
 {#- Keys of everything else: orders, returns, adjustments. -#}
 {% macro entity_key(source_name, column) -%}
     {{ prefixed_key(source_name, column) }}

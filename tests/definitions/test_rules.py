@@ -22,6 +22,15 @@ from tests.pipeline.harness.chain import STEPS
 
 STAGES = ("landing", "transformation", "modelling", "activation", "publication")
 UNSCORED = ("landing", "transformation", "publication")
+READ_WHOLE = (
+    "stg_cdnow__",
+    # rows without a number of their own
+    "stg_email_experiment__",
+    "stg_online_shoppers__",
+    # six touches a row
+    "stg_marketing_campaign__campaign",
+)
+"""Staging models that name nothing to rebuild them by: any change rebuilds everything."""
 SOURCES = sorted(path.name for path in (PROJECT / "models/staging").iterdir() if path.is_dir())
 
 
@@ -233,7 +242,7 @@ def test_what_incremental_models_keep_is_read_from_touched_keys_only(manifest):
         and node["name"].startswith("stg_")
         and not node["config"]["meta"].get("rebuilt_by")
     ]
-    assert all(name.startswith("stg_cdnow__") for name in declared), declared
+    assert all(name.startswith(READ_WHOLE) for name in declared), declared
 
 
 def test_disabling_a_source_changes_neither_keys_nor_lineage(repository):

@@ -60,7 +60,11 @@ class ColumnContract:
 
 @dataclass(frozen=True)
 class TableContract:
-    """One table of a source: which files feed it and how they are read."""
+    """One table of a source: which files feed it and how they are read.
+
+    Where a sources file lists several delimiters they are ``delimiters``, and ``delimiter`` is the
+    one that a file's header turned out to have (the first of them while no file is read).
+    """
 
     source: str
     name: str
@@ -85,6 +89,7 @@ class TableContract:
     control_total: str | None
     columns: tuple[ColumnContract, ...]
     ignored_columns: tuple[str, ...] = ()
+    delimiters: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -134,7 +139,7 @@ class TableContract:
         return {
             "time_zone": self.time_zone,
             "format": self.format,
-            "delimiter": self.delimiter,
+            "delimiter": self.delimiters or self.delimiter,
             "quote": self.quote,
             "encoding": self.encoding,
             "fallback_encoding": self.fallback_encoding,

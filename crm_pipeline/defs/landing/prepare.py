@@ -167,9 +167,10 @@ def must_split(prepared: Prepared) -> bool:
 
 
 def _with_header(prepared: Prepared, text: Normalised) -> Prepared:
+    expected = ", ".join(column.header for column in prepared.contract.columns)
+    prepared = _with_delimiter(prepared, text)
     contract, grammar = prepared.contract, Grammar.of(prepared.contract)
     header = read_header(text.parts, grammar)
-    expected = ", ".join(column.header for column in contract.columns)
     if header is None:
         raise RefusedFileError(
             f"it is empty, not even a header; expected the columns {expected}. An export without "
@@ -197,6 +198,41 @@ def _with_header(prepared: Prepared, text: Normalised) -> Prepared:
         notes=notes_of(drift, match),
         drift=drift,
     )
+
+
+def _with_delimiter(prepared: Prepared, text: Normalised) -> Prepared:
+    """Settle on the listed delimiter by which the header names declared columns.
+
+    It must be one alone: whoever guesses among several reads whole files as one column.
+    """
+    contract = prepared.contract
+    declared = {column.header.casefold() for column in contract.columns}
+    readings = [replace(contract, delimiter=one) for one in contract.delimiters]
+    fitting = [
+        reading
+        for reading in readings
+        if declared & {name.casefold() for name in _header_names(text, Grammar.of(reading))}
+    ]
+    if not readings or read_header(text.parts, Grammar.of(contract)) is None:
+        return prepared
+    if len(fitting) != 1:
+        tried = ", ".join(repr(one) for one in contract.delimiters)
+        found = "several of them" if fitting else "none of them"
+        raise RefusedFileError(
+            f"its delimiter is not certain: the declared ones are {tried}, and by {found} its "
+            f"header names declared columns; expected the columns "
+            f"{', '.join(column.header for column in contract.columns)}. Deliver it with one of "
+            f"them between columns, or set `delimiter` in {contract.declared_in}"
+        )
+    return replace(prepared, contract=fitting[0])
+
+
+def _header_names(text: Normalised, grammar: Grammar) -> list[str]:
+    header = read_header(text.parts, grammar)
+    try:
+        return [name.strip() for name in grammar.fields(header[0])] if header else []
+    except (UnicodeDecodeError, csv.Error):
+        return []
 
 
 def _with_keys(prepared: Prepared, split: Split) -> Prepared:

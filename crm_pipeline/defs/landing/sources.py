@@ -200,10 +200,10 @@ def _table(node: Mapping[str, Any], time_zone: str) -> TableContract:
                 f"event_time {column_name} is {column.data_type}", "make it a date or a timestamp"
             )
     encoding = _encoding(reader, "encoding", "utf-8", also=("auto",))
-    delimiter, quote = _delimiter(reader), _quote(reader)
+    delimiters, quote = _delimiters(reader), _quote(reader)
     null_tokens = reader.texts("null_tokens", ("",) if file_format == "csv" else ())
     for token in null_tokens:
-        if any(part and part in token for part in (delimiter, quote, "\n", "\r")):
+        if any(part and part in token for part in (*delimiters, quote, "\n", "\r")):
             raise reader.error(
                 f"null_tokens holds {token!r}", "a token has no delimiter, quote or line end"
             )
@@ -215,7 +215,7 @@ def _table(node: Mapping[str, Any], time_zone: str) -> TableContract:
         time_zone=time_zone,
         files=files,
         format=file_format,
-        delimiter=delimiter,
+        delimiter=delimiters[0],
         quote=quote,
         encoding=encoding,
         fallback_encoding=_encoding(reader, "fallback_encoding", "cp1252"),
@@ -231,11 +231,33 @@ def _table(node: Mapping[str, Any], time_zone: str) -> TableContract:
         control_total=reader.text("control_total"),
         columns=columns,
         ignored_columns=reader.texts("ignored_columns"),
+        delimiters=tuple(str(one) for one in delimiters) if len(delimiters) > 1 else (),
     )
 
 
-def _delimiter(reader: _Reader) -> str | None:
-    delimiter = reader.text("delimiter", ",")
+def _delimiters(reader: _Reader) -> tuple[str | None, ...]:
+    """Return the delimiter, or those of a list, among which a file's header decides."""
+    listed = reader.meta.get("delimiter", ",")
+    if not isinstance(listed, list):
+        return (_delimiter(reader, listed),)
+    delimiters = tuple(_delimiter(reader, one) for one in listed)
+    if not delimiters or None in delimiters or len(set(delimiters)) < len(delimiters):
+        raise reader.error(
+            f"delimiter is {listed!r}", "list different characters, or write one alone"
+        )
+    if len(delimiters) > 1 and (reader.flag("header", True) is False):
+        raise reader.error(
+            f"delimiter is {listed!r} but header is false",
+            "several delimiters need a header, which tells them apart",
+        )
+    if len(delimiters) > 1 and reader.text("format", "csv") != "csv":
+        raise reader.error(f"delimiter is {listed!r}", "only files of format csv have several")
+    return delimiters
+
+
+def _delimiter(reader: _Reader, delimiter: object) -> str | None:
+    if delimiter is not None and not isinstance(delimiter, str):
+        raise reader.error(f"delimiter is {delimiter!r}", "write a text in quotes")
     if delimiter is None or delimiter == "whitespace":
         return delimiter
     if delimiter == "auto" or not 1 <= len(delimiter.encode()) <= 4:
@@ -251,7 +273,7 @@ def _quote(reader: _Reader) -> str | None:
     quote = reader.text("quote", '"')
     if quote is not None and (len(quote.encode()) != 1 or quote in "\r\n "):
         raise reader.error(f"quote is {quote!r}", "write one character, or null")
-    if quote is not None and quote == reader.meta.get("delimiter", ","):
+    if quote is not None and quote in _delimiters(reader):
         raise reader.error(f"quote is {quote!r}", "it cannot be the delimiter as well")
     return quote
 

@@ -5,10 +5,11 @@
         'opportunity_key': 'int_opportunities__touched',
         'payment_key': 'int_payments__touched',
         'subscription_key': 'int_subscriptions__touched',
+        'touch_key': 'int_campaign_touches__touched',
     }},
 ) }}
 
-{%- set keys = ['document_key', 'opportunity_key', 'payment_key', 'subscription_key'] -%}
+{%- set keys = ['document_key', 'opportunity_key', 'payment_key', 'subscription_key', 'touch_key'] -%}
 
 with orders as (
 
@@ -77,6 +78,13 @@ payments as (
 
 ),
 
+touches as (
+
+    select * from {{ ref('int_campaign_touches__unioned') }}
+    where {{ is_touched('touch_key', 'int_campaign_touches__touched') }}
+
+),
+
 unconverted as (
 
     {{ rows_without_rate(
@@ -118,6 +126,11 @@ unconverted as (
         'payments', 'payments', 'payment_key', 'payment_key', keys,
         business_day('coalesce(facts.due_at, facts.paid_at)'), '0') }}
 
+    union all
+
+    {{ rows_without_rate(
+        'touches', 'campaign_touches', 'touch_key', 'touch_key', keys, business_day('facts.touched_at'), '0') }}
+
 )
 
 select
@@ -128,6 +141,7 @@ select
     opportunity_key,
     payment_key,
     subscription_key,
+    touch_key,
     happened_on,
     currency,
     own_amount

@@ -1,0 +1,3 @@
+{{ config(materialized='table') }}
+
+{{ touched_facts('touch', 'fct_campaign_touches', ['customer']) }}

@@ -1,0 +1,3 @@
+{{ config(materialized='table') }}
+
+{{ touched_facts('consent', 'fct_consents', ['customer']) }}

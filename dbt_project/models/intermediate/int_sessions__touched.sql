@@ -1,0 +1,3 @@
+{{ config(materialized='table') }}
+
+{{ touched_facts('session', 'fct_sessions', ['customer']) }}
