@@ -10,6 +10,8 @@
 {% macro naming_facts(kind=none) -%}
     {%- set facts = [
         {'fact': 'fct_subscriptions', 'key': 'subscription_key', 'touched': 'int_subscriptions__touched', 'at': 'started_at', 'names': ['customer', 'product']},
+        {'fact': 'fct_survey_responses', 'key': 'response_key', 'touched': 'int_survey_responses__touched', 'at': 'responded_at', 'names': ['customer', 'product']},
+        {'fact': 'fct_customer_tags', 'key': 'tag_key', 'touched': 'int_customer_tags__touched', 'at': 'tagged_at', 'names': ['customer']},
     ] -%}
     {%- set found = [] -%}
     {%- for fact in facts if kind is none or kind in fact.names -%}
