@@ -43,10 +43,10 @@ members as (
     from measured
     cross join rules
     where
+        true
         {% for measure in measures %}
-        (rules.{{ measure }}_from is null or measured.{{ measure }} >= rules.{{ measure }}_from)
+        and (rules.{{ measure }}_from is null or measured.{{ measure }} >= rules.{{ measure }}_from)
         and (rules.{{ measure }}_below is null or measured.{{ measure }} < rules.{{ measure }}_below)
-        {{ 'and' if not loop.last }}
         {% endfor %}
 
 ),
