@@ -84,13 +84,29 @@ def test_reviews_are_undated_and_by_nobody(reviews: LandedWarehouse):
     assert reviews.value("select count(*) from marts.dim_products where not is_stub") == 1_216
 
 
-def test_no_text_of_a_review_is_in_the_warehouse(reviews: LandedWarehouse):
+def test_what_is_known_of_a_comment_is_its_scores(reviews: LandedWarehouse):
+    """845 reviews in English and one in Chinese have no text (shared/data/README.md)."""
     columns = reviews.frame(
         "select column_name from information_schema.columns "
         "where table_schema = 'landing' and table_name like 'reviews_%'"
     ).column_name.tolist()
-    assert {"rating", "label"} <= set(columns)
+    assert {"rating", "label", "review_text_sentiment", "review_topics"} <= set(columns)
     assert not {"title", "review_text", "review"} & set(columns)
+    summary = _summary(reviews).set_index("highest_score")
+    assert summary.loc[5, "comment_count"] == 23_486 - 845
+    assert summary.loc[1, "comment_count"] == 62_774 - 1
+
+
+def test_sentiment_follows_the_scores(reviews: LandedWarehouse):
+    """The better the score, the better the words, in both languages."""
+    by_score = reviews.frame(
+        "select highest_score, score, avg(comment_sentiment) as sentiment "
+        "from marts.fct_survey_responses group by all order by all"
+    )
+    for _, scale in by_score.groupby("highest_score"):
+        assert scale.sentiment.is_monotonic_increasing
+    chinese = by_score[by_score.highest_score == 1].sentiment
+    assert chinese.iloc[0] < 0 < chinese.iloc[1]
 
 
 @pytest.fixture(scope="module")

@@ -30,10 +30,10 @@ renamed as (
         cast(1 as decimal(18, 4)) as question_weight,
 
         -- what is known of the comment
-        cast(null as integer) as comment_length,
-        cast(null as {{ dbt.type_string() }}) as comment_language,
-        cast(null as double) as comment_sentiment,
-        cast(null as {{ dbt.type_string() }}) as comment_topics
+        review_text_length as comment_length,
+        review_text_language as comment_language,
+        review_text_sentiment as comment_sentiment,
+        review_text_topics as comment_topics
 
     from reviews
 

@@ -40,10 +40,10 @@ renamed as (
         cast(1 as decimal(18, 4)) as question_weight,
 
         -- what is known of the comment
-        cast(null as integer) as comment_length,
-        cast(null as {{ dbt.type_string() }}) as comment_language,
-        cast(null as double) as comment_sentiment,
-        cast(null as {{ dbt.type_string() }}) as comment_topics
+        review_length as comment_length,
+        review_language as comment_language,
+        review_sentiment as comment_sentiment,
+        review_topics as comment_topics
 
     from numbered
 
