@@ -81,6 +81,7 @@ def test_reviews_zh_have_the_published_labels(reviews: LandedWarehouse):
 def test_reviews_are_undated_and_by_nobody(reviews: LandedWarehouse):
     assert reviews.value("select count(*) from marts.satisfaction_monthly") == 0
     assert reviews.value("select count(*) from marts.customer_satisfaction") == 0
+    assert reviews.value("select currency from control.run_settings") == "XXX", "no amounts"
     assert reviews.value("select count(*) from marts.dim_products where not is_stub") == 1_216
 
 
