@@ -231,7 +231,9 @@ def test_what_incremental_models_keep_is_read_from_touched_keys_only(manifest):
         and node["name"].startswith("stg_")
         and not node["config"]["meta"].get("rebuilt_by")
     ]
-    assert all(name.startswith("stg_cdnow__") for name in declared), declared
+    # their files number nothing, so a row is known by its place among the others
+    numberless = ("stg_cdnow__", "stg_reviews_zh__survey_responses")
+    assert all(name.startswith(numberless) for name in declared), declared
 
 
 def test_disabling_a_source_changes_neither_keys_nor_lineage(repository):

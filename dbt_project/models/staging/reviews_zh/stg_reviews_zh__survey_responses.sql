@@ -4,7 +4,7 @@ with reviews as (
 
 ),
 
--- the file numbers nothing, so a review is known by its place in it
+-- the file numbers nothing, so a review is known by its place in it, and a new file rebuilds everything
 numbered as (
 
     select
