@@ -18,6 +18,8 @@
         {'fact': 'fct_subscriptions', 'key': 'subscription_key', 'touched': 'int_subscriptions__touched', 'at': 'started_at', 'names': ['customer', 'product']},
         {'fact': 'int_tickets__timed', 'key': 'ticket_key', 'touched': 'int_tickets__touched', 'at': 'opened_at', 'names': ['customer', 'product']},
         {'fact': 'fct_interactions', 'key': 'interaction_key', 'touched': 'int_interactions__touched', 'at': 'occurred_at', 'names': ['customer']},
+        {'fact': 'fct_survey_responses', 'key': 'response_key', 'touched': 'int_survey_responses__touched', 'at': 'responded_at', 'names': ['customer', 'product']},
+        {'fact': 'fct_customer_tags', 'key': 'tag_key', 'touched': 'int_customer_tags__touched', 'at': 'tagged_at', 'names': ['customer']},
     ] -%}
     {%- set found = [] -%}
     {%- for fact in facts if kind is none or kind in fact.names -%}

@@ -110,6 +110,10 @@
             ('question_weight', 'decimal(18, 4)'), ('comment_length', 'integer'),
             ('comment_language', text), ('comment_sentiment', 'double'), ('comment_topics', text),
         ],
+        'customer_tags': [
+            ('tag_key', text), ('source', text), ('customer_key', text), ('tag', text),
+            ('tagged_at', 'timestamp'), ('untagged_at', 'timestamp'),
+        ],
         'campaigns': [
             ('campaign_key', text), ('source', text), ('campaign_name', text), ('channel', text),
             ('purpose', text), ('started_at', 'timestamp'), ('ended_at', 'timestamp'),

@@ -27,6 +27,7 @@ READ_WHOLE = (
     # rows without a number of their own
     "stg_email_experiment__",
     "stg_online_shoppers__",
+    "stg_reviews_zh__survey_responses",
     # six touches a row
     "stg_marketing_campaign__campaign",
 )

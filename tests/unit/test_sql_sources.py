@@ -47,6 +47,17 @@ select
     'demo:T9' as customer_key,
     'demo:K1' as linked_customer_key
 """
+DESK_TAGS = """
+select
+    {{ entity_key('desk', 'sale') }} as tag_key,
+    'desk' as source,
+    {{ customer_key('desk', 'buyer') }} as customer_key,
+    'bought for much' as tag,
+    sold_at as tagged_at,
+    cast(null as timestamp) as untagged_at
+from {{ source('desk', 'sales') }}
+where amount > 100
+"""
 
 FEES = ["POST", "D", "M", "DOT", "BANK CHARGES", "AMAZONFEE", "CRUK", "S", "PADS", "B"]
 
@@ -61,9 +72,10 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "_desk__sources.yml").write_text(DESK)
     (folder / "stg_desk__order_items.sql").write_text(DESK_ITEMS)
     (folder / "stg_desk__customer_links.sql").write_text(DESK_LINKS)
+    (folder / "stg_desk__customer_tags.sql").write_text(DESK_TAGS)
     settings = (project / "dbt_project.yml").read_text()
     settings = settings.replace(
-        "  providers:\n", "  providers:\n    desk: [customer_links, order_items]\n"
+        "  providers:\n", "  providers:\n    desk: [customer_links, customer_tags, order_items]\n"
     )
     settings = settings.replace("rfm_scoring: quintiles", "rfm_scoring: cut_points")
     (project / "dbt_project.yml").write_text(settings)
@@ -104,6 +116,36 @@ def test_a_folder_and_a_line_add_a_source(extended: Path, tmp_path: Path):
     assert customers.customer_key.tolist() == ["demo:K1", "demo:K2"]
     assert customers.is_stub.tolist() == [False, True]
     assert warehouse.value("select count(*) from marts.fct_orders where customer_key is null") == 1
+    tags = warehouse.frame(
+        "select customer_key, tag, cast(since_on as varchar) as since_on from marts.customer_tags "
+        "where tag_kind = 'landed'"
+    )
+    assert tags.values.tolist() == [["demo:K1", "bought for much", "2025-12-02"]]
+
+
+def test_the_shipped_cut_points_at_their_edges(extended: Path, tmp_path: Path):
+    """Recency 3, 6, 12 months; orders 1, 2-3, 4-5, more; amount 100, 500, 1,000 (references.md)."""
+    warehouse = SqlWarehouse(tmp_path, sources=("desk",), project=extended)
+    last, cases = pd.Timestamp("2025-12-31 10:00"), {}
+    for days, score in ((91, 5), (92, 4), (182, 4), (183, 2), (365, 2), (366, 1)):
+        cases[f"r{days}"] = ("recency_score", score, [(days, 1.0)])
+    for count, score in ((1, 1), (2, 2), (3, 2), (4, 4), (5, 4), (6, 5)):
+        cases[f"f{count}"] = ("frequency_score", score, [(0, 1.0)] * count)
+    for amount, score in ((99.99, 1), (100, 2), (499.99, 2), (500, 4), (999.99, 4), (1000, 5)):
+        cases[f"m{amount}"] = ("monetary_score", score, [(0, amount)])
+    orders = [
+        (f"{name}-{number}", name, last - pd.Timedelta(days=days), amount)
+        for name, (_, _, bought) in cases.items()
+        for number, (days, amount) in enumerate(bought)
+    ]
+    warehouse.fill("desk__sales", _sales(orders))
+    warehouse.dbt("seed")
+    warehouse.run("+customer_rfm")
+    found = warehouse.frame(
+        "select * from marts.customer_rfm where as_of = date '2025-12-31'"
+    ).set_index("customer_key")
+    scores = {name: found.loc[f"demo:{name}", column] for name, (column, _, _) in cases.items()}
+    assert scores == {name: score for name, (_, score, _) in cases.items()}
 
 
 def test_disabling_a_source_removes_its_rows(extended: Path, tmp_path: Path):

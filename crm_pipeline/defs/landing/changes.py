@@ -284,7 +284,7 @@ def _changed_rows(
     Where one row of a key goes, another may come forward that lies in an untouched file.
     """
     place = f"landing.{identifier(table.identifier)}"
-    columns = {c.name for c in table.columns if c.identifies} | set(table.key)
+    columns = {c.name for c in table.stored_columns if c.identifies} | set(table.key)
     selected = ", ".join([*(identifier(name) for name in sorted(columns)), f"{went} as _went"])
     rows = " union all ".join(f"select {selected} from {place} where {one}" for one in where)
     con.execute(f"create or replace temp table changed as {rows}")
@@ -299,7 +299,7 @@ def _changed_rows(
 
 
 def _name_touched(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
-    for column in table.columns:
+    for column in table.stored_columns:
         for kind in column.identifies:
             for place, which in (("touched", "true"), ("shrunk", "_went")):
                 con.execute(
@@ -315,7 +315,7 @@ def _find_values(con: duckdb.DuckDBPyConnection, table: TableContract, growing: 
 
     Of a kind whose models all grow, the rows of those that lost one are read, and no others.
     """
-    for column in table.columns:
+    for column in table.stored_columns:
         name = identifier(column.name)
         for kind in column.identifies:
             place = "shrunk" if kind in growing else "touched"

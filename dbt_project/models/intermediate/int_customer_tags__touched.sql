@@ -1,0 +1,3 @@
+{{ config(materialized='table') }}
+
+{{ touched_facts('tag', 'fct_customer_tags', ['customer']) }}

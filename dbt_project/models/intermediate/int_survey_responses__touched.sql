@@ -1,0 +1,3 @@
+{{ config(materialized='table') }}
+
+{{ touched_facts('response', 'fct_survey_responses', ['customer', 'product']) }}

@@ -1,0 +1,9 @@
+{{ before_and_after(
+    days=ref('kpi_daily'),
+    date_column='date_on',
+    kpis=[
+        'order_count', 'active_customers', 'new_customers', 'returning_customers', 'gross_amount',
+        'returned_amount', 'net_amount', 'average_order_amount',
+    ],
+    events=ref('int_events_to_compare'),
+) }}
