@@ -30,5 +30,5 @@ select
     -- a payment that went through after all has not failed
     paid_at is null and coalesce(lower(trim(status)) in ('failed', 'declined', 'charged back'), false) as is_failed,
     {{ days_between(business_day('due_at'), business_day('paid_at')) }} as days_late,
-    exchange_rate
+    exchange_factor
 from payments

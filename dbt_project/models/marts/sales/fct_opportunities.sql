@@ -36,5 +36,5 @@ select
     {{ days_between(business_day('opened_at'), business_day('closed_at')) }} as cycle_days,
     opportunity_amount,
     cast(case when is_won then coalesce(opportunity_amount, 0) else 0 end as decimal(18, 2)) as won_amount,
-    exchange_rate
+    exchange_factor
 from opportunities
