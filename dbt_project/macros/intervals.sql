@@ -45,12 +45,13 @@
     {%- set z = normal_point() -%}
     case
         when {{ count }} > 0
-            then (
+            -- what rounding lets stick out is cut
+            then least(1, greatest(0, (
                 {{ rate }} + {{ z }} * {{ z }} / (2 * {{ count }})
                 {{ side }} {{ z }} * sqrt(
                     {{ rate }} * (1 - {{ rate }}) / {{ count }} + {{ z }} * {{ z }} / (4.0 * {{ count }} * {{ count }})
                 )
-            ) / (1 + {{ z }} * {{ z }} / {{ count }})
+            ) / (1 + {{ z }} * {{ z }} / {{ count }})))
     end
 {%- endmacro %}
 

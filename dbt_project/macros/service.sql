@@ -42,19 +42,3 @@
         when {{ elapsed }} > {{ target }} then false
     end
 {%- endmacro %}
-
-
-{#- Lower ('-') or upper ('+') end of a rate's 95 % Wilson interval; null where nothing was counted. -#}
-{% macro wilson_end(side, successes, count) -%}
-    {%- set z = 1.959963984540054 -%}
-    {%- set rate = '(cast(' ~ successes ~ ' as double) / ' ~ count ~ ')' -%}
-    case
-        when {{ count }} > 0
-            then least(greatest((
-                {{ rate }} + {{ z * z }} / (2.0 * {{ count }})
-                {{ side }} {{ z }} * sqrt(
-                    {{ rate }} * (1 - {{ rate }}) / {{ count }} + {{ z * z }} / (4.0 * {{ count }} * {{ count }})
-                )
-            ) / (1 + {{ z * z }} / {{ count }}), 0), 1)
-    end
-{%- endmacro %}

@@ -41,6 +41,22 @@ returned as (
 
 ),
 
+pages as (
+
+    select
+        sessions.customer_key,
+        as_of_dates.as_of,
+        cast(sum(sessions.page_count) as bigint) as page_count
+    from {{ ref('fct_sessions') }} as sessions
+    inner join as_of_dates
+        on
+            sessions.started_on <= as_of_dates.as_of
+            and sessions.started_on > {{ add_days('as_of_dates.as_of', -365) }}
+    where sessions.customer_key is not null and sessions.page_count is not null
+    group by sessions.customer_key, as_of_dates.as_of
+
+),
+
 measured as (
 
     select
@@ -49,7 +65,8 @@ measured as (
         {{ days_between('days.ordered_on', 'as_of_dates.as_of') }} as days_since_order,
         days.order_count - coalesce(year_before.order_count, 0) as order_count,
         days.gross_amount - coalesce(year_before.gross_amount, 0) as gross_amount,
-        coalesce(returned.returned_amount, 0) as returned_amount
+        coalesce(returned.returned_amount, 0) as returned_amount,
+        pages.page_count
     from days
     inner join as_of_dates on {{ spell_covers('days', 'as_of_dates.as_of') }}
     left join year_before
@@ -60,6 +77,10 @@ measured as (
         on
             days.customer_key = returned.customer_key
             and as_of_dates.as_of = returned.as_of
+    left join pages
+        on
+            days.customer_key = pages.customer_key
+            and as_of_dates.as_of = pages.as_of
 
 ),
 
@@ -68,7 +89,8 @@ company as (
     select
         as_of,
         sum(gross_amount) as gross_amount,
-        sum(order_count) as order_count
+        sum(order_count) as order_count,
+        cast(sum(page_count) as double) / count(*) as mean_page_count
     from measured
     group by as_of
 
@@ -86,6 +108,9 @@ select
         (cast(measured.gross_amount as double) / nullif(measured.order_count, 0))
         / nullif(cast(company.gross_amount as double) / nullif(company.order_count, 0), 0)
         as decimal(18, 4)
-    ) as average_order_ratio
+    ) as average_order_ratio,
+    -- where no customer's visits are known, neither is how few pages one saw
+    case when company.mean_page_count is not null then coalesce(measured.page_count, 0) end as page_count,
+    cast(coalesce(measured.page_count, 0) / nullif(company.mean_page_count, 0) as decimal(18, 4)) as page_ratio
 from measured
 inner join company on measured.as_of = company.as_of

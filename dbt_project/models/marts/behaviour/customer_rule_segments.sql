@@ -1,6 +1,9 @@
 {%- set measures = [
     'order_count', 'monthly_amount', 'average_order_amount', 'average_order_ratio', 'days_since_order',
+    'page_count', 'page_ratio',
 ] -%}
+{#- of these a company without known visits has none: their conditions do not count there -#}
+{%- set of_visits = ['page_count', 'page_ratio'] -%}
 
 with measured as (
 
@@ -45,8 +48,9 @@ members as (
     where
         true
         {% for measure in measures %}
-        and (rules.{{ measure }}_from is null or measured.{{ measure }} >= rules.{{ measure }}_from)
-        and (rules.{{ measure }}_below is null or measured.{{ measure }} < rules.{{ measure }}_below)
+        {% set uncounted = 'measured.page_count is null or ' if measure in of_visits else '' %}
+        and ({{ uncounted }}rules.{{ measure }}_from is null or measured.{{ measure }} >= rules.{{ measure }}_from)
+        and ({{ uncounted }}rules.{{ measure }}_below is null or measured.{{ measure }} < rules.{{ measure }}_below)
         {% endfor %}
 
 ),

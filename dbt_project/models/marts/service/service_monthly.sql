@@ -75,8 +75,8 @@ select
     coalesce(counted.reopened_count, 0) as reopened_count,
     coalesce(counted.sla_judged_count, 0) as sla_judged_count,
     cast(counted.sla_met_count as double) / nullif(counted.sla_judged_count, 0) as sla_met_rate,
-    {{ wilson_end('-', 'counted.sla_met_count', 'counted.sla_judged_count') }} as sla_met_low_rate,
-    {{ wilson_end('+', 'counted.sla_met_count', 'counted.sla_judged_count') }} as sla_met_high_rate,
+    {{ rate_end('-', 'counted.sla_met_count', 'counted.sla_judged_count') }} as sla_met_low_rate,
+    {{ rate_end('+', 'counted.sla_met_count', 'counted.sla_judged_count') }} as sla_met_high_rate,
     {%- for measure in measures %}
     counted.mean_{{ measure }},
     counted.median_{{ measure }},
