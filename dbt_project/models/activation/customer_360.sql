@@ -28,6 +28,53 @@ lifecycle as (
 
 ),
 
+demographics as (
+
+    select * from {{ ref('customer_demographics') }}
+
+),
+
+payment_risk as (
+
+    select * from {{ ref('customer_payment_risk') }}
+
+),
+
+service as (
+
+    select * from {{ ref('customer_service') }}
+
+),
+
+satisfaction as (
+
+    select * from {{ ref('customer_satisfaction') }}
+
+),
+
+scored as (
+
+    select * from {{ ref('customer_score') }}
+
+),
+
+interests as (
+
+    select * from {{ ref('customer_interests') }}
+    where interest_rank = 1 and is_interest
+
+),
+
+tagged as (
+
+    select
+        customer_key,
+        {{ dbt.listagg('tag', "', '", 'order by tag') }} as tags
+    from (select distinct customer_key, tag from {{ ref('customer_tags') }}) as tags
+    group by customer_key
+
+),
+
 segments as (
 
     select * from {{ source('scores', 'customer_segments') }}
@@ -87,6 +134,22 @@ select
     lifecycle.previous_stage,
     lifecycle.stage_since_on,
 
+    -- how they are
+    demographics.age_band,
+    demographics.income_band,
+    interests.category as main_interest,
+    tagged.tags,
+    scored.customer_score,
+    payment_risk.risk_band as payment_risk_band,
+
+    -- how they are served, and what they think of it
+    service.open_ticket_count,
+    service.complaint_count,
+    service.last_contact_at,
+    service.preferred_channel,
+    satisfaction.csat_mean,
+    satisfaction.nps_class,
+
     -- what the models say
     segments.status as segment_status,
     segments.segment_name,
@@ -106,6 +169,13 @@ inner join lifecycle
     on
         customers.customer_key = lifecycle.customer_key
         and settings.as_of = lifecycle.as_of
+left join demographics on customers.customer_key = demographics.customer_key
+left join payment_risk on customers.customer_key = payment_risk.customer_key
+left join service on customers.customer_key = service.customer_key
+left join satisfaction on customers.customer_key = satisfaction.customer_key
+left join scored on customers.customer_key = scored.customer_key
+left join interests on customers.customer_key = interests.customer_key
+left join tagged on customers.customer_key = tagged.customer_key
 left join segments
     on
         customers.customer_key = segments.customer_key
