@@ -26,3 +26,8 @@ def date_trunc(datepart: str, value: str) -> str:
 def generate_series(upper_bound: int) -> str:
     """Return the numbers from 1 up."""
     return f"select generated_number from range({upper_bound}) as numbers (generated_number)"
+
+
+def listagg(measure: str, delimiter: str, order_by: str) -> str:
+    """Return values in one text."""
+    return f"listagg({measure}, {delimiter} {order_by})"
