@@ -66,7 +66,7 @@ select
     stages.default_rate,
     opportunities.opportunity_key,
     opportunities.is_won,
-    opportunities.is_won or opportunities.reached_order > stages.stage_order as is_advanced,
+    coalesce(opportunities.is_won, false) or opportunities.reached_order > stages.stage_order as is_advanced,
     first_entered.days_in_stage,
     {{ days_between('coalesce(first_entered.entered_on, opportunities.opened_on)', 'opportunities.closed_on') }}
         as days_to_close

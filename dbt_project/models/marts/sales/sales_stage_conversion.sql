@@ -13,7 +13,7 @@ counted as (
         min(default_rate) as default_rate,
         count(*) as entered_count,
         count(case when is_advanced then 1 end) as advanced_count,
-        count(case when not coalesce(is_advanced, false) and not is_won then 1 end) as lost_count,
+        count(case when not is_advanced and not is_won then 1 end) as lost_count,
         count(case when is_won then 1 end) as won_count,
         count(is_won) as decided_count,
         median(days_in_stage) as median_days_in_stage,
