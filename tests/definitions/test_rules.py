@@ -231,6 +231,9 @@ def test_what_incremental_models_keep_is_read_from_touched_keys_only(manifest):
         and node["name"].startswith("stg_")
         and not node["config"]["meta"].get("rebuilt_by")
     ]
+    # look-ups that no incremental model reads: a handful of rows, all read at each build
+    look_ups = ("__companies", "__owners")
+    declared = [name for name in declared if not name.endswith(look_ups)]
     assert all(name.startswith("stg_cdnow__") for name in declared), declared
 
 
