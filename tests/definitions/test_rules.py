@@ -29,7 +29,7 @@ READ_WHOLE = (
     "stg_online_shoppers__",
     "stg_reviews_zh__survey_responses",
     # six touches a row
-    "stg_marketing_campaign__campaign",
+    "stg_marketing_campaign__campaign_touches",
 )
 """Staging models that name nothing to rebuild them by: any change rebuilds everything."""
 SOURCES = sorted(path.name for path in (PROJECT / "models/staging").iterdir() if path.is_dir())
@@ -243,6 +243,9 @@ def test_what_incremental_models_keep_is_read_from_touched_keys_only(manifest):
         and node["name"].startswith("stg_")
         and not node["config"]["meta"].get("rebuilt_by")
     ]
+    # look-ups that no incremental model reads: a handful of rows, all read at each build
+    look_ups = ("__campaigns", "__companies", "__customer_links", "__owners")
+    declared = [name for name in declared if not name.endswith(look_ups)]
     assert all(name.startswith(READ_WHOLE) for name in declared), declared
 
 

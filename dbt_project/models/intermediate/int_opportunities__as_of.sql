@@ -51,8 +51,9 @@ opportunities as (
     select
         opportunities.*,
         settings.as_of,
-        case when opportunities.closed_on is null or opportunities.closed_on <= settings.as_of then opportunities.is_won end
-            as won_by_then
+        case
+            when opportunities.closed_on is null or opportunities.closed_on <= settings.as_of then opportunities.is_won
+        end as won_by_then
     from {{ ref('fct_opportunities') }} as opportunities
     cross join settings
     where opportunities.opened_on <= settings.as_of or opportunities.opened_on is null
@@ -67,7 +68,9 @@ select
     opportunities.product_key,
     opportunities.as_of,
     opportunities.won_by_then as is_won,
-    coalesce(reached.stage, case when opportunities.won_by_then is null then opportunities.stage end, 'open') as open_stage,
+    coalesce(
+        reached.stage, case when opportunities.won_by_then is null then opportunities.stage end, 'open'
+    ) as open_stage,
     reached.stage_order,
     reached.reached_order,
     reached.default_rate,

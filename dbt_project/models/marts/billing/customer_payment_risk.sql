@@ -74,7 +74,10 @@ rated as (
         -- more may come back than the data knows to have been ordered
         case
             when ordered.gross_amount > 0
-                then least(greatest({{ mean_of('coalesce(returned.returned_amount, 0)', 'ordered.gross_amount') }}, 0), 1)
+                then
+                    greatest(least(
+                        {{ mean_of('coalesce(returned.returned_amount, 0)', 'ordered.gross_amount') }}, 1
+                    ), 0)
         end as return_rate,
         {{ mean_of('paid.days_late', 'paid.late_count') }} as mean_late_days
     from paid
@@ -105,13 +108,22 @@ reached as (
 
 ),
 
+different as (
+
+    select distinct
+        customer_key,
+        risk_band,
+        risk_order
+    from reached
+
+),
+
 banded as (
 
     select
         customer_key,
-        max(risk_order) as risk_order,
         max_by(risk_band, risk_order) as risk_band
-    from (select distinct customer_key, risk_band, risk_order from reached) as distinct_bands
+    from different
     group by customer_key
 
 )

@@ -78,7 +78,8 @@ stages as (
         {{ business_day('entered.entered_at') }} as entered_on,
         coalesce(
             opportunities.is_won is not null
-            and entered.stage = coalesce(opportunities.stage, case when opportunities.is_won then 'won' else 'lost' end),
+            and entered.stage
+            = coalesce(opportunities.stage, case when opportunities.is_won then 'won' else 'lost' end),
             false
         ) as is_closing
     from entered

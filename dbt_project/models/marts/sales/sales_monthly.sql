@@ -65,8 +65,8 @@ waiting as (
     inner join settings on months.ended_on <= settings.as_of
     inner join opportunities
         on
-            coalesce(opportunities.opened_on, settings.as_of) <= months.ended_on
-            and (opportunities.closed_on > months.ended_on or opportunities.is_won is null)
+            months.ended_on >= coalesce(opportunities.opened_on, settings.as_of)
+            and (months.ended_on < opportunities.closed_on or opportunities.is_won is null)
     group by months.month
 
 )

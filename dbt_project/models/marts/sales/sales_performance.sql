@@ -1,12 +1,12 @@
 {#- What opportunities are compared by; `all` is the whole company. -#}
 {%- set dimensions = {
     'all': "'all'",
-    'owner': 'opportunities.owner_key',
-    'product': 'opportunities.product_key',
-    'region': 'owners.region',
-    'size_band': 'companies.size_band',
-    'source': 'opportunities.source',
-    'team': 'owners.team',
+    'owner': 'owner_key',
+    'product': 'product_key',
+    'region': 'region',
+    'size_band': 'size_band',
+    'source': 'source',
+    'team': 'team',
 } -%}
 
 with opportunities as (
@@ -34,23 +34,31 @@ companies as (
 
 ),
 
+joined as (
+
+    select
+        opportunities.*,
+        owners.team,
+        owners.region,
+        companies.size_band
+    from opportunities
+    left join owners on opportunities.owner_key = owners.owner_key
+    left join companies on opportunities.customer_key = companies.customer_key
+
+),
+
 described as (
 
     {% for dimension, value in dimensions.items() %}
     select
         '{{ dimension }}' as dimension,
         coalesce({{ value }}, 'unknown') as dimension_value,
-        opportunities.opened_on,
-        opportunities.closed_on,
-        opportunities.is_won,
-        opportunities.won_amount,
-        opportunities.cycle_days
-    from opportunities
-    {%- if 'owners.' in value %}
-    left join owners on opportunities.owner_key = owners.owner_key
-    {%- elif 'companies.' in value %}
-    left join companies on opportunities.customer_key = companies.customer_key
-    {%- endif %}
+        opened_on,
+        closed_on,
+        is_won,
+        won_amount,
+        cycle_days
+    from joined
 
     {{ 'union all' if not loop.last }}
     {% endfor %}

@@ -1,82 +1,6 @@
-with opportunities as (
+with passed as (
 
-    select * from {{ ref('int_opportunities__as_of') }}
-
-),
-
-listed as (
-
-    select * from {{ ref('opportunity_stages') }}
-
-),
-
-entered as (
-
-    select
-        stages.source,
-        stages.opportunity_key,
-        stages.stage,
-        coalesce(listed.stage_order, other.stage_order, 90) as stage_order,
-        coalesce(listed.default_rate, other.default_rate) as default_rate,
-        stages.stage_number,
-        stages.entered_on,
-        case when stages.left_on <= opportunities.as_of then stages.days_in_stage end as days_in_stage
-    from {{ ref('fct_opportunity_stages') }} as stages
-    inner join opportunities on stages.opportunity_key = opportunities.opportunity_key
-    left join listed on lower(trim(stages.stage)) = listed.stage
-    left join listed as other on other.stage = 'other'
-    where
-        not stages.is_closing
-        and stages.stage is not null
-        and (stages.entered_on <= opportunities.as_of or stages.entered_on is null)
-
-),
-
-stages as (
-
-    select
-        source,
-        stage,
-        min(stage_order) as stage_order,
-        min(default_rate) as default_rate,
-        median(days_in_stage) as median_days_in_stage
-    from entered
-    group by source, stage
-
-),
-
--- of an opportunity that was in a stage twice, the first time
-first_entered as (
-
-    select
-        opportunity_key,
-        stage,
-        min(entered_on) as entered_on
-    from entered
-    group by opportunity_key, stage
-
-),
-
--- who reached a stage or one behind it has been through it
-passed as (
-
-    select
-        stages.source,
-        stages.stage,
-        stages.stage_order,
-        opportunities.is_won,
-        opportunities.is_won or opportunities.reached_order > stages.stage_order as is_advanced,
-        {{ days_between('coalesce(first_entered.entered_on, opportunities.opened_on)', 'opportunities.closed_on') }}
-            as days_to_close
-    from stages
-    inner join opportunities
-        on
-            stages.source = opportunities.source
-            and stages.stage_order <= opportunities.reached_order
-    left join first_entered
-        on
-            opportunities.opportunity_key = first_entered.opportunity_key
-            and stages.stage = first_entered.stage
+    select * from {{ ref('int_opportunities__passed') }}
 
 ),
 
@@ -85,35 +9,43 @@ counted as (
     select
         source,
         stage,
+        min(stage_order) as stage_order,
+        min(default_rate) as default_rate,
         count(*) as entered_count,
         count(case when is_advanced then 1 end) as advanced_count,
-        count(case when not coalesce(is_advanced, false) and not is_won then 1 end) as lost_count,
+        count(case when not is_advanced and not is_won then 1 end) as lost_count,
         count(case when is_won then 1 end) as won_count,
         count(is_won) as decided_count,
+        median(days_in_stage) as median_days_in_stage,
         median(days_to_close) as median_days_to_close
     from passed
     group by source, stage
 
+),
+
+left_it as (
+
+    select
+        *,
+        advanced_count + lost_count as left_count
+    from counted
+
 )
 
 select
-    stages.source,
-    stages.stage,
-    stages.stage_order,
-    counted.entered_count,
-    counted.advanced_count,
-    counted.lost_count,
-    counted.entered_count - counted.advanced_count - counted.lost_count as waiting_count,
-    {{ mean_of('counted.advanced_count', '(counted.advanced_count + counted.lost_count)') }} as conversion_rate,
-    {{ rate_end('-', 'counted.advanced_count', '(counted.advanced_count + counted.lost_count)') }} as conversion_low_rate,
-    {{ rate_end('+', 'counted.advanced_count', '(counted.advanced_count + counted.lost_count)') }} as conversion_high_rate,
-    counted.decided_count,
-    {{ mean_of('counted.won_count', 'counted.decided_count') }} as win_rate,
-    stages.default_rate,
-    cast(stages.median_days_in_stage as double) as median_days_in_stage,
-    cast(counted.median_days_to_close as double) as median_days_to_close
-from stages
-inner join counted
-    on
-        stages.source = counted.source
-        and stages.stage = counted.stage
+    source,
+    stage,
+    stage_order,
+    entered_count,
+    advanced_count,
+    lost_count,
+    entered_count - left_count as waiting_count,
+    {{ mean_of('advanced_count', 'left_count') }} as conversion_rate,
+    {{ rate_end('-', 'advanced_count', 'left_count') }} as conversion_low_rate,
+    {{ rate_end('+', 'advanced_count', 'left_count') }} as conversion_high_rate,
+    decided_count,
+    {{ mean_of('won_count', 'decided_count') }} as win_rate,
+    default_rate,
+    cast(median_days_in_stage as double) as median_days_in_stage,
+    cast(median_days_to_close as double) as median_days_to_close
+from left_it
