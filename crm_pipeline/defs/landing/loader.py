@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from crm_pipeline.defs.landing import ledger, schema_history
+from crm_pipeline.defs.landing import erasure, ledger, schema_history
 from crm_pipeline.defs.landing.accounts import table_outcome
 from crm_pipeline.defs.landing.archive import Archive
 from crm_pipeline.defs.landing.content import Counts, NeedsSplittingError
@@ -28,6 +28,7 @@ from crm_pipeline.defs.landing.guard import Guard, guarding
 from crm_pipeline.defs.landing.inbox import InboxFile, scan_inbox
 from crm_pipeline.defs.landing.prepare import Prepared, must_split, prepare, split
 from crm_pipeline.defs.landing.rebuild import land_again
+from crm_pipeline.defs.landing.redaction import redact
 from crm_pipeline.defs.landing.report import FileOutcome, LandingReport
 from crm_pipeline.defs.landing.store import store_content, transaction
 from crm_pipeline.defs.landing.stream import digest_of_bytes
@@ -71,7 +72,9 @@ def land(
         run.prepare_home(enabled)
         run.prepare_tables()
         run.land_inbox([name for name in enabled if only is None or name in only], enabled)
+        run.erase()
         run.create_views()
+        run.tidy_vault()
         return run.report()
 
 
@@ -195,6 +198,41 @@ class _Run:
         of_names = [table for table in self.tables.values() if table.source in names]
         with transaction(self.con):
             schema_history.resolve_gone(self.con, of_names, self.refused, self.clock())
+
+    def erase(self) -> None:
+        """Take out whoever was forgotten, and what landed of them before that was known."""
+        if not self.guard.erased:
+            return
+        known = erasure.applied(self.con)
+        self.guard.vault.bury(self.guard.found, self.clock())
+        self.guard.forget_tombstones()
+        erased = erasure.apply(self.con, self.contracts, self.guard, self.clock())
+        is_new = len(self.guard.erased) > known
+        if is_new or erased or any(file.outcome == "landed" for file in self.files):
+            self.problems += redact(
+                self.con, self.contracts, self.archive, self.guard, self.folder,
+                looks_everywhere=is_new,
+            )  # fmt: skip
+
+    def tidy_vault(self) -> None:
+        """Delete from the vault what no row stands behind: a killed run's, or erased."""
+        if not self.guard.has_vault:
+            return
+        stands = {
+            row
+            for place in ledger.accounts(self.con)
+            for row in self.con.execute(
+                f"select source, table_name, digest, contract_digest from {place}"
+            ).fetchall()
+        }
+        self.guard.vault.sweep(stands)
+        if self.guard.erased:
+            for table in self.tables.values():
+                if table.is_sealed:
+                    lines = self.con.execute(
+                        " union all ".join(erasure.landed_lines(self.con, table))
+                    ).to_arrow_table()
+                    self.guard.vault.drop_lines(table.source, table.name, lines)
 
     def _land_file(self, file: InboxFile) -> None:
         table = self.tables[file.source, file.table]
