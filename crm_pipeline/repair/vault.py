@@ -23,7 +23,7 @@ _LOST = "`crm restore` a backup, or retract the files and deliver them again"
 def examine(settings: Settings, contracts: Mapping[str, SourceContract]) -> list[Finding]:
     """Return what is wrong with the vault, its key, and erasures that are not complete."""
     file = settings.home / KEY_FILE
-    found = []
+    found: list[Finding] = []
     if file.is_file() and (fault := key_file_fault(file)):
 
         def close() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +281,7 @@ class _Batch:
                     if one is None:
                         self.faults.setdefault(at, ("missing_value", index + 1, column.name))
         elif column.text:
-            scores = {text: asdict(score_text(text)) for text in distinct if text is not None}
+            scores = {text: vars(score_text(text)) for text in distinct if text is not None}
             nothing = dict.fromkeys(TEXT_SCORES)
             rows = [nothing if text is None else scores[text] for text in values]
             for score in TEXT_SCORES:
