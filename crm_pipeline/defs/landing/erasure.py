@@ -9,7 +9,7 @@ build the marts still hold them, until the publication after it the file's free 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 import duckdb
@@ -64,12 +64,10 @@ def apply(
 ) -> int:
     """Take the rows of forgotten customers and of their documents out; return how many.
 
-    Documents first, until none is new: a row that is gone names no document any more.
+    Call ``find_documents`` before: a row that is gone names no document any more. What else has to
+    forget them comes before this as well: only this says that it is done.
     """
-    if not guard.erased:
-        return 0
     tables = [table for source in contracts.values() for table in source.tables]
-    _find_documents(con, tables, guard, now)
     known = applied(con)
     erased = 0
     with transaction(con):
@@ -83,11 +81,15 @@ def apply(
     return erased
 
 
-def _find_documents(
-    con: duckdb.DuckDBPyConnection, tables: Iterable[TableContract], guard: Guard, now: datetime
+def find_documents(
+    con: duckdb.DuckDBPyConnection,
+    contracts: Mapping[str, SourceContract],
+    guard: Guard,
+    now: datetime,
 ) -> None:
-    found: set[tuple[str, bytes]] = set()
-    for table in tables:
+    """Write tombstones for the documents of forgotten customers, turned away or landed."""
+    found = set(guard.found)
+    for table in (table for source in contracts.values() for table in source.tables):
         document, customer = document_of(table), table.identity_of(CUSTOMER)
         if document is None or customer is None:
             continue

@@ -203,16 +203,15 @@ class _Run:
         """Take out whoever was forgotten, and what landed of them before that was known."""
         if not self.guard.erased:
             return
-        known = erasure.applied(self.con)
-        self.guard.vault.bury(self.guard.found, self.clock())
-        self.guard.forget_tombstones()
-        erased = erasure.apply(self.con, self.contracts, self.guard, self.clock())
-        is_new = len(self.guard.erased) > known
-        if is_new or erased or any(file.outcome == "landed" for file in self.files):
+        erasure.find_documents(self.con, self.contracts, self.guard, self.clock())
+        is_new = len(self.guard.erased) > erasure.applied(self.con)
+        if is_new or any(file.outcome == "landed" for file in self.files):
             self.problems += redact(
                 self.con, self.contracts, self.archive, self.guard, self.folder,
                 looks_everywhere=is_new,
             )  # fmt: skip
+        # last: it is what says that the tombstones were dealt with
+        erasure.apply(self.con, self.contracts, self.guard, self.clock())
 
     def tidy_vault(self) -> None:
         """Delete from the vault what no row stands behind: a killed run's, or erased."""

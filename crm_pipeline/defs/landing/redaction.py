@@ -56,16 +56,16 @@ def redact(
         for table in source.tables:
             if not any(column.identifies for column in table.stored_columns):
                 continue
-            suspects = {
-                digest
-                for (digest,) in con.execute(
-                    "select distinct digest from control.quarantine where source = ? "
-                    "and table_name = ? and reason = ?",
+            suspects = dict(
+                con.execute(
+                    "select digest, list(line_number) from control.quarantine where source = ? "
+                    "and table_name = ? and reason = ? group by digest",
                     [table.source, table.name, ERASED],
                 ).fetchall()
-            }
+            )
             for digest, path in archive.contents(table):
-                if not looks_everywhere and digest not in suspects:
+                is_suspect = set(suspects.get(digest, ())) - archive.erased_of(table, path)
+                if not looks_everywhere and not is_suspect:
                     continue
                 try:
                     with scratch() as folder:
