@@ -82,7 +82,7 @@ def state(company: Company) -> tuple:
         values = [(*row, sorted(vault.read(*row).items())) for row in where]
         contents = vault.con.execute("select count(*) from contents").fetchone()
     rows = [company.rows("*", f"shop__{t.name}") for t in company.contracts["shop"].tables]
-    archive = sorted(p.name for p in (company.home / "archive").rglob("[!.]*") if p.is_file())
+    archive = sorted(p.name for p in (company.home / "archive").rglob("*") if p.is_file())
     return rows, company.accounts(), values, contents, archive
 
 

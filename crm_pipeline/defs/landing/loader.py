@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from crm_pipeline.defs.landing import erasure, ledger, schema_history
+from crm_pipeline.defs.landing import ledger, schema_history
 from crm_pipeline.defs.landing.accounts import table_outcome
 from crm_pipeline.defs.landing.archive import Archive
 from crm_pipeline.defs.landing.content import Counts, NeedsSplittingError
@@ -28,7 +28,7 @@ from crm_pipeline.defs.landing.guard import Guard, guarding
 from crm_pipeline.defs.landing.inbox import InboxFile, scan_inbox
 from crm_pipeline.defs.landing.prepare import Prepared, must_split, prepare, split
 from crm_pipeline.defs.landing.rebuild import land_again
-from crm_pipeline.defs.landing.redaction import redact
+from crm_pipeline.defs.landing.redaction import erase, tidy_vault
 from crm_pipeline.defs.landing.report import FileOutcome, LandingReport
 from crm_pipeline.defs.landing.store import store_content, transaction
 from crm_pipeline.defs.landing.stream import digest_of_bytes
@@ -74,7 +74,7 @@ def land(
         run.land_inbox([name for name in enabled if only is None or name in only], enabled)
         run.erase()
         run.create_views()
-        run.tidy_vault()
+        tidy_vault(con, run.tables.values(), guard)
         return run.report()
 
 
@@ -134,6 +134,8 @@ class _Run:
                 (self.home / "inbox" / name).mkdir(parents=True, exist_ok=True)
             for orphan in self.scratch.glob(f"{_SCRATCH}*"):
                 shutil.rmtree(orphan)
+            for unfinished in (self.home / "archive").glob("*/*/.*.new"):
+                unfinished.unlink()
         except OSError as fault:
             if is_full(fault):
                 raise
@@ -200,38 +202,11 @@ class _Run:
             schema_history.resolve_gone(self.con, of_names, self.refused, self.clock())
 
     def erase(self) -> None:
-        """Take out whoever was forgotten, and what landed of them before that was known."""
-        if not self.guard.erased:
-            return
-        erasure.find_documents(self.con, self.contracts, self.guard, self.clock())
-        is_new = len(self.guard.erased) > erasure.applied(self.con)
-        if is_new or any(file.outcome == "landed" for file in self.files):
-            self.problems += redact(
-                self.con, self.contracts, self.archive, self.guard, self.folder,
-                looks_everywhere=is_new,
-            )  # fmt: skip
-        # last: it is what says that the tombstones were dealt with
-        erasure.apply(self.con, self.contracts, self.guard, self.clock())
-
-    def tidy_vault(self) -> None:
-        """Delete from the vault what no row stands behind: a killed run's, or erased."""
-        if not self.guard.has_vault:
-            return
-        stands = {
-            row
-            for place in ledger.accounts(self.con)
-            for row in self.con.execute(
-                f"select source, table_name, digest, contract_digest from {place}"
-            ).fetchall()
-        }
-        self.guard.vault.sweep(stands)
-        if self.guard.erased:
-            for table in self.tables.values():
-                if table.is_sealed:
-                    lines = self.con.execute(
-                        " union all ".join(erasure.landed_lines(self.con, table))
-                    ).to_arrow_table()
-                    self.guard.vault.drop_lines(table.source, table.name, lines)
+        has_landed = any(file.outcome == "landed" for file in self.files)
+        self.problems += erase(
+            self.con, self.contracts, self.archive, self.guard, self.folder, self.clock,
+            has_landed=has_landed,
+        )  # fmt: skip
 
     def _land_file(self, file: InboxFile) -> None:
         table = self.tables[file.source, file.table]

@@ -11,11 +11,13 @@ import codecs
 import csv
 import zlib
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
+from crm_pipeline.defs.landing import erasure, ledger
 from crm_pipeline.defs.landing.archive import Archive
 from crm_pipeline.defs.landing.content import typed_sql
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
@@ -26,6 +28,65 @@ from crm_pipeline.defs.landing.rebuild import Scratch
 from crm_pipeline.defs.landing.records import lines_of
 from crm_pipeline.defs.landing.sqltext import identifier, path_literal
 from crm_pipeline.vault.private import private_file
+
+
+def erase(
+    con: duckdb.DuckDBPyConnection,
+    contracts: Mapping[str, SourceContract],
+    archive: Archive,
+    guard: Guard,
+    scratch: Scratch,
+    clock: Callable[[], datetime],
+    *,
+    has_landed: bool,
+) -> list[str]:
+    """Take out whoever was forgotten, and what landed of them before that was known.
+
+    Args:
+        con: The warehouse.
+        contracts: All sources, by name.
+        archive: The archive.
+        guard: Knows who was forgotten.
+        scratch: Gives scratch folders.
+        clock: The time, as naive UTC.
+        has_landed: Whether this run landed anything.
+
+    Returns:
+        One sentence for each copy of the archive that could not be looked through.
+    """
+    if not guard.erased:
+        return []
+    problems: list[str] = []
+    erasure.find_documents(con, contracts, guard, clock())
+    is_new = len(guard.erased) > erasure.applied(con)
+    if is_new or has_landed:
+        problems = redact(con, contracts, archive, guard, scratch, looks_everywhere=is_new)
+    # last: it is what says that the tombstones were dealt with
+    erasure.apply(con, contracts, guard, clock())
+    return problems
+
+
+def tidy_vault(
+    con: duckdb.DuckDBPyConnection, tables: Iterable[TableContract], guard: Guard
+) -> None:
+    """Delete from the vault what no row stands behind: a killed run's, or erased."""
+    if not guard.has_vault:
+        return
+    stands = {
+        row
+        for place in ledger.accounts(con)
+        for row in con.execute(
+            f"select source, table_name, digest, contract_digest from {place}"
+        ).fetchall()
+    }
+    guard.vault.sweep(stands)
+    if not guard.erased:
+        return
+    for table in tables:
+        if table.is_sealed:
+            query = " union all ".join(erasure.landed_lines(con, table))
+            lines = con.execute(query).to_arrow_table()
+            guard.vault.drop_lines(table.source, table.name, lines)
 
 
 def redact(
