@@ -76,12 +76,14 @@ def open_vault(home: Path, given_key: str | None) -> Iterator[Vault]:
     is_new = not (home / FILE).is_file()
     keys = find_keys(home, given_key, creates=is_new)
     with connect(home / FILE) as con:
-        con.begin()
-        con.execute(_TABLES)
-        row = con.execute("select version, proof from about").fetchone()
+        row = None
+        if con.execute("select 1 from duckdb_tables() where table_name = 'about'").fetchone():
+            row = con.execute("select version, proof from about").fetchone()
         if row is None:
+            con.begin()
+            con.execute(_TABLES)
             con.execute("insert into about values (?, ?)", [VERSION, keys.proof])
-        con.commit()
+            con.commit()
         if row is not None and row[0] > VERSION:
             raise UserError("the vault was written by a newer crm-pipeline: install that one.")
         if row is not None and not hmac.compare_digest(row[1], keys.proof):
