@@ -67,13 +67,13 @@ def _reproduce(
     contracts = sources_from_manifest(ensure_manifest())
     prepare_home(replace(company, home=home))
     past.copy_archive(company.home, home)
-    key = past.copy_vault(company, home)
     warehouse = Warehouse(
         path=str(company.warehouse),
         scratch=str(company.scratch),
         memory_limit=company.memory_limit,
     )
     with warehouse.publishing(home / "warehouse.duckdb") as db:
+        key = past.copy_vault(company, home)
         publication = past.recorded(db, build) if build is not None else None
         moment = past.Moment(publication, known_at)
         past.write_warehouse(db, moment, contracts, home, key)
