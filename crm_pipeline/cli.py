@@ -71,6 +71,9 @@ def build_parser() -> argparse.ArgumentParser:
     retract = add("retract", "source:retract", "take back what a landed file brought")
     retract.add_argument("file", metavar="SOURCE/FILE")
 
+    forget = add("forget", "forget:forget", "erase a customer: the key now, the rows next run")
+    forget.add_argument("customer_key", metavar="CUSTOMER_KEY")
+
     doctor = add("doctor", "doctor:doctor", "examine the state; say or do what is needed")
     doctor.add_argument("--fix", action="store_true", help="do what is safe; deletes no data")
 

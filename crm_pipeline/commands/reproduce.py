@@ -73,16 +73,20 @@ def _reproduce(
         memory_limit=company.memory_limit,
     )
     with warehouse.publishing(home / "warehouse.duckdb") as db:
+        key = past.copy_vault(company, home)
         publication = past.recorded(db, build) if build is not None else None
         moment = past.Moment(publication, known_at)
-        past.write_warehouse(db, moment, contracts, home)
+        past.write_warehouse(db, moment, contracts, home, key)
+        erased = publication is not None and past.erased_since(db, publication)
     past.copy_models(company.home, home)
     _appoint_champions(home, moment)
     if publication is not None:
         as_of = publication.as_of.isoformat()
     recorded = json.loads(publication.settings) if publication else {}
     # nobody is alerted by what happens in a scratch home
-    then = set_environment({**recorded, "CRM_HOME": str(home), "CRM_ALERT_WEBHOOK": ""})
+    then = set_environment(
+        {**recorded, "CRM_HOME": str(home), "CRM_ALERT_WEBHOOK": "", "CRM_MASTER_KEY": key or ""}
+    )
     code = run_everything(then, sources=[], as_of=as_of, job_name="refresh")
     if code != 0:
         kept = target.with_name(target.name + ".logs")
@@ -94,7 +98,7 @@ def _reproduce(
     shutil.copytree(made, target, dirs_exist_ok=True)
     _write_features(home, target / "features")
     print(f"crm: written to {target}; the company's own files were only read")
-    return _compare(publication, target) if publication else 0
+    return _compare(publication, target, erased) if publication else 0
 
 
 def _appoint_champions(home: Path, moment: object) -> None:
@@ -131,7 +135,7 @@ def _write_features(home: Path, folder: Path) -> None:
             )
 
 
-def _compare(publication: object, target: Path) -> int:
+def _compare(publication: object, target: Path, erased: bool) -> int:
     from crm_pipeline.code_version import code_version
     from crm_pipeline.defs.publication.records import Publication
     from crm_pipeline.defs.publication.swap import parquet_digests
@@ -150,7 +154,9 @@ def _compare(publication: object, target: Path) -> int:
         )
         return 0
     why = "settings, contents and champions are the same, so is the code: please report this"
-    if publication.code_version != code_version():
+    if erased:
+        why = "somebody was erased since, whose rows are gone for good"
+    elif publication.code_version != code_version():
         why = (
             f"the code was {publication.code_version} and is {code_version()}: check out that "
             "version and reproduce with it"

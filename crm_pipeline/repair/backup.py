@@ -1,10 +1,11 @@
 """A copy of a home, consistent although the pipeline runs, with a digest of every file.
 
-The warehouse comes first, under the writer's slot; then what it refers to, which only grows: MLflow
-(its database, then its files), the archive, the publication. So a backup may hold a model or a
-content that its warehouse does not know yet, never the other way round.
+Warehouse and vault come first, under the writer's slot; then what they refer to, which only grows:
+MLflow (its database, then its files), the archive, the publication. So a backup may hold a model or
+a content that its warehouse does not know yet, never the other way round.
 
-Not in it: the inbox (its files may hold direct identifiers), logs, and settings such as ``.env``.
+Not in it: the inbox (its files may hold direct identifiers), logs, settings such as ``.env``, and
+the master key, without which the vault and the archive's sealed files cannot be read.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from crm_pipeline.repair.manifest import Manifest
 from crm_pipeline.resources.warehouse import exclusive
 from crm_pipeline.resources.warehouse_version import schema_version
 from crm_pipeline.settings import Settings
+from crm_pipeline.vault.store import FILE as VAULT
 
 WAREHOUSE = "warehouse.duckdb"
 WAIT_SECONDS = 600.0
@@ -99,6 +101,8 @@ def _aside(target: Path) -> Iterator[Path]:
 def _copy(settings: Settings, folder: Path, history: bool) -> None:
     with door(settings, WAIT_SECONDS).slot():
         _copy_warehouse(settings.warehouse, folder / WAREHOUSE)
+        if (settings.home / VAULT).is_file():
+            _copy_warehouse(settings.home / VAULT, folder / VAULT)
     _copy_folder(settings.home / "mlflow", folder / "mlflow")
     _copy_folder(settings.home / "archive", folder / "archive")
     _copy_publication(settings.published, folder / "published")

@@ -162,6 +162,11 @@ def _archived(
 def archive_faults(settings: Settings, archived: list[Archived]) -> list[Finding]:
     """Return the contents whose archive copy is gone or is not what its name says."""
     with guarding(settings.home, settings.master_key) as guard:
+        if guard.has_vault:
+            try:
+                guard.vault  # noqa: B018
+            except UserError:
+                return []  # without the key nothing sealed can be judged: repair/vault.py says so
         return _archive_faults(settings, archived, Archive(settings.home / "archive", guard))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.errors import UserError
-from crm_pipeline.repair import contents, home, publications, restore
+from crm_pipeline.repair import contents, home, publications, restore, vault
 from crm_pipeline.repair.findings import Finding
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.tracking import Tracking
@@ -40,6 +40,7 @@ def examine(settings: Settings, wait_seconds: float = home.PATIENCE_SECONDS) -> 
         parts: list[Callable[[], list[Finding]]] = [
             lambda: home.orphans(settings),
             lambda: contents.examine(settings, sources_from_manifest(ensure_manifest())),
+            lambda: vault.examine(settings, sources_from_manifest(ensure_manifest())),
         ]
     else:
         parts = [lambda: found_locks]

@@ -22,10 +22,11 @@ from crm_pipeline.repair.findings import Finding
 from crm_pipeline.repair.home import holder
 from crm_pipeline.resources.warehouse import RESTORING, RUN_LOCK, BusyError, exclusive
 from crm_pipeline.resources.warehouse_version import VERSION
+from crm_pipeline.vault.tombstones import keep_tombstones
 
 _STAGED = ".restoring-unfinished"
-_PARTS = (backup.WAREHOUSE, "archive", "mlflow", "dagster")
-_FOLLOWERS = (f"{backup.WAREHOUSE}.wal", "landed.json")
+_PARTS = (backup.WAREHOUSE, backup.VAULT, "archive", "mlflow", "dagster")
+_FOLLOWERS = (f"{backup.WAREHOUSE}.wal", f"{backup.VAULT}.wal", "landed.json")
 """What speaks of the replaced warehouse: a log that would be replayed, and the sensor's index."""
 
 
@@ -85,7 +86,7 @@ def _alone(home: Path) -> Iterator[None]:
 
 def _state_of(home: Path) -> list[str]:
     """Return what of a state a home holds; empty folders are none."""
-    held = [name for name in (*_PARTS[:3], *_FOLLOWERS) if _holds_files(home / name)]
+    held = [name for name in (*_PARTS[:4], *_FOLLOWERS) if _holds_files(home / name)]
     return held + (["published"] if swap.versions(home / "published") else [])
 
 
@@ -108,6 +109,7 @@ def _stage(source: Path, home: Path, said: manifest.Manifest) -> None:
                 f"the copy does not verify, nothing was changed ({'; '.join(wrong)}): check the "
                 "disk."
             )
+        keep_tombstones(home / backup.VAULT, staged / backup.VAULT)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         (staged / "replaced").write_text(f"replaced-{stamp}", encoding="utf-8")
         swap.fsync_tree(staged)

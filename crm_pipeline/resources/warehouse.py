@@ -14,6 +14,7 @@ import duckdb
 from crm_pipeline.dbt_command import DBT_LOCK
 from crm_pipeline.errors import UserError
 from crm_pipeline.resources.warehouse_version import refuse_newer
+from crm_pipeline.vault.rewriting import rewrite
 
 WRITER_POOL = "duckdb_writer"
 """Every step that opens the warehouse, dbt included, holds this pool's one slot (dagster.yaml)."""
@@ -175,6 +176,14 @@ class Warehouse(dg.ConfigurableResource):
         """Yield a read-write connection; call it only from steps in ``WRITER_POOL``."""
         with self._open(read_only=False) as connection:
             yield connection
+
+    def rewrite(self, before_swap: str) -> None:
+        """Write the file anew, so that nothing is left in it of what was deleted.
+
+        ``before_swap`` is executed on the new file before it takes the old one's place.
+        """
+        with self.slot(), self._no_dbt():
+            rewrite(Path(self.path), self._config(), before_swap=before_swap)
 
     @contextmanager
     def publishing(self, target: Path) -> Iterator[duckdb.DuckDBPyConnection]:

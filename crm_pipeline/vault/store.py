@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -75,12 +76,14 @@ def open_vault(home: Path, given_key: str | None) -> Iterator[Vault]:
     is_new = not (home / FILE).is_file()
     keys = find_keys(home, given_key, creates=is_new)
     with connect(home / FILE) as con:
-        con.begin()
-        con.execute(_TABLES)
-        row = con.execute("select version, proof from about").fetchone()
+        row = None
+        if con.execute("select 1 from duckdb_tables() where table_name = 'about'").fetchone():
+            row = con.execute("select version, proof from about").fetchone()
         if row is None:
+            con.begin()
+            con.execute(_TABLES)
             con.execute("insert into about values (?, ?)", [VERSION, keys.proof])
-        con.commit()
+            con.commit()
         if row is not None and row[0] > VERSION:
             raise UserError("the vault was written by a newer crm-pipeline: install that one.")
         if row is not None and not hmac.compare_digest(row[1], keys.proof):
@@ -220,6 +223,44 @@ class Vault:
     def tombstones(self) -> list[bytes]:
         """Return who and what was forgotten, by keyed hash."""
         return [one for (one,) in self.con.execute("select identity from tombstones").fetchall()]
+
+    def bury(self, found: Iterable[tuple[str, bytes]], now: datetime) -> None:
+        """Write tombstones: kind and keyed hash; those that are there stay as they are."""
+        held = set(self.con.execute("select kind, identity from tombstones").fetchall())
+        new = sorted(set(found) - held)
+        if new:
+            self._insert(
+                "tombstones",
+                kind=pa.array([kind for kind, _ in new], pa.string()),
+                identity=pa.array([one for _, one in new], pa.binary()),
+                forgotten_at=pa.array([now] * len(new), pa.timestamp("us")),
+            )
+
+    def destroy(self, persons: Collection[bytes]) -> int:
+        """Delete persons' keys, wrapped as they are, and their values; return the values."""
+        self.con.begin()
+        self.con.register("gone", pa.table({"person": pa.array(list(persons), pa.binary())}))
+        counted = self.con.execute(
+            "select count(*) from sealed semi join gone using (person)"
+        ).fetchone()
+        for table in ("keys", "sealed"):
+            self.con.execute(f"delete from {table} where person in (select person from gone)")
+        self.con.unregister("gone")
+        self.con.commit()
+        return int(counted[0]) if counted else 0
+
+    def drop_lines(self, source: str, table: str, lines: pa.Table) -> int:
+        """Delete the values of rows that are not among ``lines`` (``digest``, ``line``)."""
+        self.con.register("standing", lines)
+        row = self.con.execute(
+            "delete from sealed where content in (select content from contents "
+            "where source = ? and table_name = ?) and (content, line) not in "
+            "(select (content, line) from standing join contents using (digest) "
+            "where source = ? and table_name = ?)",
+            [source, table, source, table],
+        ).fetchone()
+        self.con.unregister("standing")
+        return int(row[0]) if row else 0
 
     def sweep(self, stands: Collection[Content]) -> int:
         """Delete what no landed content stands behind, and keys without values; return contents."""

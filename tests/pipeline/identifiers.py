@@ -66,7 +66,7 @@ class Identifiers:
 
     def in_file(self, file: Path) -> str | None:
         """Return an identifier in the bytes of a file, or in what it holds compressed."""
-        for part in _parts(file):
+        for part in parts_of(file):
             found = self.in_bytes(part) if isinstance(part, bytes) else self.in_text(part)
             if found:
                 return found
@@ -84,7 +84,8 @@ class Identifiers:
         return found
 
 
-def _parts(file: Path) -> Iterator[bytes | str]:
+def parts_of(file: Path) -> Iterator[bytes | str]:
+    """Yield the bytes of a file, and what it holds that its bytes do not show."""
     data = file.read_bytes()
     yield data
     if data[:2] == b"\x1f\x8b":

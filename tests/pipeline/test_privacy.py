@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.resources.dbt import ensure_manifest
 from tests.pipeline.identifiers import Identifiers
 from tests.pipeline.landed import LandedWarehouse
-from tests.pipeline.support import published
+from tests.pipeline.needles import Needles
+from tests.pipeline.support import crm, published, refused, succeeded
 from tests.pipeline.test_as_of import rest
 
 
@@ -29,9 +31,55 @@ def test_nobody_is_named_below_the_home(demo_home, people):
     assert people.below(demo_home) == {}
 
 
-def test_a_file_with_identifiers_is_never_archived(demo_home):
-    assert (demo_home / "archive" / "demo" / "orders").is_dir()
-    assert not (demo_home / "archive" / "demo" / "customers").exists()
+def test_a_file_with_identifiers_is_archived_sealed(demo_home):
+    endings = {
+        table: {path.suffix for path in (demo_home / "archive" / "demo" / table).iterdir()}
+        for table in ("orders", "customers")
+    }
+    assert endings == {"orders": {".gz"}, "customers": {".sealed"}}
+
+
+def test_no_model_or_figure_in_mlflow_names_a_customer(demo_home):
+    with published(demo_home) as db:
+        keys = db.execute("select customer_key from marts.dim_customers").fetchall()
+    needles = Needles([key.partition(":")[2] for (key,) in keys[::100]])
+    assert needles.below(demo_home / "mlflow") == {}
+
+
+@pytest.mark.slow
+def test_who_was_forgotten_is_in_no_file_of_the_home(tiny_copy):
+    """A whole run after `crm forget`; the inbox and the demo company's truth are the user's."""
+    with published(tiny_copy) as db:
+        [(key,)] = db.execute(
+            "select customer_key from marts.fct_orders where customer_key is not null "
+            "group by 1 order by count(*) desc, 1 limit 1"
+        ).fetchall()
+        orders = db.execute(
+            "select order_key from marts.fct_orders where customer_key = ?", [key]
+        ).fetchall()
+    assert "no customer demo:nobody is known" in refused(
+        crm(tiny_copy, "forget", "demo:nobody"), code=2
+    )
+    needles = Needles(name.partition(":")[2] for (name,) in [(key,), *orders])
+    shutil.rmtree(tiny_copy / "demo_truth")
+    assert {"warehouse.duckdb"} <= set(needles.below(tiny_copy))
+    assert "is destroyed" in succeeded(crm(tiny_copy, "forget", key))
+    assert "an erasure is not complete" in crm(tiny_copy, "doctor").stdout
+    succeeded(crm(tiny_copy, "run", timeout=600))
+    assert needles.below(tiny_copy) == {}
+    succeeded(crm(tiny_copy, "doctor"))
+    with published(tiny_copy) as db:
+        reasons = db.execute(
+            "select distinct reason from meta.quarantine where reason like 'erased%'"
+        ).fetchall()
+        assert reasons == [("erased_on_request",)]
+        assert db.execute(
+            "select count(*) from meta.restatements where reason not like '%erasure%'"
+        ).fetchone() == (0,)
+    succeeded(crm(tiny_copy, "backup", "--to", str(tiny_copy.parent / "backup")))
+    held = {path.name for path in (tiny_copy.parent / "backup").iterdir()}
+    assert "vault.duckdb" in held
+    assert "master.key" not in held
 
 
 def test_no_published_column_is_personal_by_its_name(demo_home):
@@ -75,7 +123,7 @@ def test_without_the_personal_mark_the_search_would_find_everybody(demo_home, pe
     contracts = dict(sources_from_manifest(ensure_manifest()))
     demo = contracts["demo"]
     tables = tuple(
-        replace(table, columns=tuple(replace(c, pii=None) for c in table.columns))
+        replace(table, columns=tuple(replace(c, pii=None, token=None) for c in table.columns))
         for table in demo.tables
     )
     contracts["demo"] = replace(demo, tables=tables)

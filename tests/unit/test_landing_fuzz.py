@@ -21,6 +21,7 @@ from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.content import NeedsSplittingError, insert_content
 from crm_pipeline.defs.landing.contracts import TableContract
 from crm_pipeline.defs.landing.drift import RENAMED, RefusedFileError
+from crm_pipeline.defs.landing.guard import Guard
 from crm_pipeline.defs.landing.prepare import (
     Prepared,
     must_split,
@@ -84,6 +85,10 @@ def damaged(data: bytes, rnd: random.Random) -> bytes:
     return gzip.compress(bytes(body), 1) if rnd.random() < 0.2 else bytes(body)
 
 
+GUARD = Guard(Path(), None, keeps=False)
+"""No column here is personal."""
+
+
 def land_content(con: duckdb.DuckDBPyConnection, prepared: Prepared, *, always_cut: bool):
     """Return rows, quarantine and counts, and whether the file was cut."""
     contract = prepared.contract
@@ -93,12 +98,12 @@ def land_content(con: duckdb.DuckDBPyConnection, prepared: Prepared, *, always_c
     content = split(prepared) if is_cut else prepared
     con.begin()
     try:
-        counts = insert_content(con, content)
+        counts = insert_content(con, content, GUARD)
     except NeedsSplittingError:
         con.rollback()
         con.begin()
         is_cut = True
-        counts = insert_content(con, split(prepared))
+        counts = insert_content(con, split(prepared), GUARD)
     con.commit()
     rows = con.execute("select * from landing.shop__orders order by _line").fetchall()
     faults = con.execute(
@@ -176,10 +181,10 @@ def test_an_unclosed_quote_in_the_middle_of_a_million_lines(tmp_path):
         ledger.create_landing_table(con, contract)
         con.begin()
         with pytest.raises(NeedsSplittingError):
-            insert_content(con, prepared)
+            insert_content(con, prepared, GUARD)
         con.rollback()
         con.begin()
-        counts = insert_content(con, split(prepared))
+        counts = insert_content(con, split(prepared), GUARD)
         con.commit()
         assert (counts.read, counts.accepted, counts.quarantined) == (1_000_000, 999_999, 1)
         moved = "select count(*) from landing.shop__orders where number <> _line"

@@ -56,6 +56,9 @@ def contracts() -> list[TableContract]:
     return [*tables, *(source["shop"].tables[0] for source in others)]
 
 
+HOME = {"inbox", "archive", "tmp", "vault.duckdb", "vault.duckdb.wal", "master.key"}
+
+
 @dataclass
 class Fuzz:
     """One table's home, which damaged and undamaged files land in by turns."""
@@ -93,14 +96,16 @@ class Fuzz:
         table = valid_table(self.contract, rnd)
         [file] = self.land({self.name(0): render(self.contract, table, rnd)}).values()
         assert file.outcome in ("landed", "unchanged", "copy"), str(file)
-        columns = ", ".join(f'"{column.name}"' for column in self.contract.stored_columns)
+        # what stands in a personal column's place has its own tests
+        held = [column for column in self.contract.columns if not column.is_direct]
+        columns = ", ".join(f'"{column.name}"' for column in held)
         rows = self.company.con.execute(
             f"select {columns} from landing.{self.contract.identifier} "
             "where _digest = ? order by _line",
             [file.digest],
         ).fetchall()
         assert len(rows) == len(table.rows)
-        for place, column in enumerate(self.contract.stored_columns):
+        for place, column in enumerate(held):
             if column.data_type in ("varchar", "bigint", "integer"):
                 header = table.names.index(column.header)
                 said = [row[header] for row in table.rows]
@@ -157,7 +162,7 @@ class Fuzz:
     def check_nothing_ran(self) -> None:
         found = self.company.con.execute(f"select n from control.{CANARY}").fetchall()
         assert found == [(42,)]
-        assert {path.name for path in self.home.iterdir()} <= {"inbox", "archive", "tmp"}
+        assert {path.name for path in self.home.iterdir()} <= HOME
         assert not list(Path.cwd().glob(f"{CANARY}*"))
 
 

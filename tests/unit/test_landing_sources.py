@@ -133,3 +133,55 @@ def test_a_home_without_amounts_needs_no_currency():
     assert currency_of("desk", CRM_CURRENCY="CHF") == "CHF"
     with pytest.raises(UserError, match="currencies differ"):
         currency_of("shop,mill")
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        ("pii: direct, token: name", "token is 'name'; use one of email, phone, text"),
+        ("pii: direct, text: all", "text is 'all'; write scores"),
+        ("token: email", "token: email without pii: direct"),
+        ("text: scores", "text: scores without pii: direct"),
+        ("pii: direct, token: text, text: scores", "token and text; write one of them"),
+        ("pii: direct, identifies: customer", "let a token stand for it"),
+        ("pii: direct, token: email, identity: lower(note)", "identity on a token"),
+        ("pii: direct, token: phone", "such as country: DE"),
+        ("pii: direct, token: email, header: x", "column note_token is declared twice"),
+    ],
+)
+def test_faults_of_personal_columns_are_named(meta, said):
+    other = "note_token" if "header" in meta else "other"
+    columns = f"""
+    - {{name: id, data_type: bigint}}
+    - {{name: {other}, data_type: varchar}}
+    - {{name: note, data_type: varchar, config: {{meta: {{{meta}}}}}}}
+    """
+    with pytest.raises(UserError) as raised:
+        shop(columns)
+    assert said in str(raised.value)
+
+
+def test_what_stands_in_a_personal_columns_place_is_part_of_the_table():
+    def table(note: str, **settings: object):
+        columns = f"""
+        - {{name: id, data_type: bigint}}
+        - {{name: note, data_type: varchar, config: {{meta: {{{note}}}}}}}
+        """
+        return shop(columns, **settings)["shop"].tables[0]
+
+    def stored(note: str):
+        return [(column.name, column.data_type) for column in table(note).stored_columns[1:]]
+
+    assert stored("pii: direct") == []
+    assert stored("pii: direct, token: text") == [("note_token", "varchar")]
+    assert stored("pii: direct, text: scores") == [
+        ("note_length", "integer"), ("note_language", "varchar"),
+        ("note_sentiment", "double"), ("note_topics", "varchar"),
+    ]  # fmt: skip
+    assert table("pii: direct, token: text", key=["note"]).key == ("note_token",)
+    digests = {
+        table(note).digest
+        for note in ("pii: direct", "pii: direct, token: text", "pii: direct, token: email",
+                     "pii: direct, text: scores")
+    }  # fmt: skip
+    assert len(digests) == 4

@@ -93,6 +93,15 @@ class Archive:
         header = unseal(self.guard.keys, path, plain, label)
         yield plain, header.erased
 
+    def erased_of(self, table: TableContract, path: Path) -> frozenset[int]:
+        """Return the lines that were taken out of a kept content."""
+        if not _is_sealed(path):
+            return frozenset()
+        from crm_pipeline.vault.sealed import header_of
+
+        label = _label(table, path.name.partition(".")[0])
+        return frozenset(header_of(self.guard.keys, path, label).erased)
+
     def is_intact(self, table: TableContract, digest: str, raw_digests: Collection[str]) -> bool:
         """Whether a kept content is, byte for byte, one of the files that brought it.
 

@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 
 from crm_pipeline.code_version import code_version
+from crm_pipeline.defs.landing import erasure
 from crm_pipeline.defs.landing.changed import changed_contents, changed_sql, went_sql
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.defs.landing.retention import move_superseded
@@ -186,6 +187,7 @@ def end_build(
     con.execute("delete from control.builds")
     values = list(asdict(scope.state).values())
     con.execute("insert into control.builds values (?, ?, ?, true)", values)
+    erasure.reached(con, "built")
     for source in contracts.values():
         for table in source.tables:
             move_superseded(con, table, keep_days=keep_days, now=now)
@@ -214,6 +216,8 @@ def _reason_for_all(con: duckdb.DuckDBPyConnection, state: State) -> str | None:
     if last is None:
         begun = con.execute("select count(*) from control.builds").fetchone()
         return "the last build did not end" if begun and begun[0] else "it is the first build"
+    if erasure.is_pending(con, "built"):
+        return "somebody was erased"
     if last.fingerprint != state.fingerprint:
         return "the code, a setting, a contract or the enabled sources changed"
     return None

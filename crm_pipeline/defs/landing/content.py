@@ -122,7 +122,7 @@ def _retyped(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> tuple[Drift,
     if not suspects:
         return ()
     counts = ", ".join(f"count(v{index})" for index in suspects)
-    present = con.execute(f"select {counts} from ({_typed_sql(prepared)})").fetchone()
+    present = con.execute(f"select {counts} from ({typed_sql(prepared)})").fetchone()
     assert present is not None
     found = []
     for (index, bad), values in zip(suspects.items(), present, strict=True):
@@ -132,7 +132,7 @@ def _retyped(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> tuple[Drift,
         shown = f"{bad:,} of {values:,} values of another type"
         if not column.pii:
             sample = con.execute(
-                f"select cast(v{index} as varchar) from ({_typed_sql(prepared)}) "
+                f"select cast(v{index} as varchar) from ({typed_sql(prepared)}) "
                 f"where v{index} is not null and t{index} is null order by _line limit 1000"
             ).fetchall()
             shown += f", shaped like {commonest_shape([text for (text,) in sample])}"
@@ -150,7 +150,7 @@ def _record_count(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> int:
     return prepared.text.line_count - prepared.header_lines
 
 
-def _typed_sql(prepared: Prepared) -> str:
+def typed_sql(prepared: Prepared) -> str:
     """Return SQL for the records: ``_line``, ``_is_object``, raw ``v0, ...``, typed ``t0, ...``."""
     contract = prepared.contract
     columns = range(len(contract.columns))
@@ -287,7 +287,7 @@ def _fits_sql(contract: TableContract) -> str:
 
 
 def _fitting_sql(prepared: Prepared) -> str:
-    return f"select * from ({_typed_sql(prepared)}) where {_fits_sql(prepared.contract)}"
+    return f"select * from ({typed_sql(prepared)}) where {_fits_sql(prepared.contract)}"
 
 
 def _accept_sql(prepared: Prepared, is_watched: bool) -> str:
@@ -297,7 +297,7 @@ def _accept_sql(prepared: Prepared, is_watched: bool) -> str:
         for stored in column.stored:
             names.append(identifier(stored.name))
             values.append(f"screened.{names[-1]}" if column.is_direct else f"t{index}")
-    rows = f"({_typed_sql(prepared)}) as typed"
+    rows = f"({typed_sql(prepared)}) as typed"
     fits = _fits_sql(contract)
     if contract.is_sealed:
         rows += f" join {SCREENED} as screened using (_line)"
@@ -341,7 +341,7 @@ def _faults_sql(prepared: Prepared) -> str:
         f"select {literal(contract.source)}, {literal(contract.name)}, "
         f"{literal(prepared.digest)}, _line, fault.position, fault.column_name, fault.reason, "
         f"fault.raw from (select _line, unnest([{', '.join(faults)}]) as fault "
-        f"from ({_typed_sql(prepared)}) where not ({_fits_sql(contract)})) "
+        f"from ({typed_sql(prepared)}) where not ({_fits_sql(contract)})) "
         "where fault.reason is not null"
     )
 

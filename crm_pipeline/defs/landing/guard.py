@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ class Guard:
 
     Attributes:
         keeps: Whether values are kept in the vault; ``crm source check`` only looks.
+        found: Documents of forgotten customers that were turned away, not yet among the tombstones.
     """
 
     def __init__(self, home: Path, master_key: str | None, *, keeps: bool = True) -> None:
@@ -46,6 +46,7 @@ class Guard:
         self._vault: Any = None
         self._erased: frozenset[bytes] | None = None
         self._is_open = False
+        self.found: set[tuple[str, bytes]] = set()
 
     def close(self) -> None:
         """Close the vault, if it was opened."""
@@ -125,6 +126,27 @@ def guarding(home: Path, master_key: str | None) -> Iterator[Guard]:
         yield guard
     finally:
         guard.close()
+
+
+def document_of(table: TableContract) -> ColumnContract | None:
+    """Return the column of a customer's own documents: the key of a table that names the customer.
+
+    An order is its customer's; a campaign that a touch names is not.
+    """
+    if len(table.key) != 1 or table.identity_of(CUSTOMER) is None:
+        return None
+    column = table.column(table.key[0])
+    return column if column.identifies not in (None, CUSTOMER, "product") else None
+
+
+def erased_lines(table: TableContract, rows_sql: str, guard: Guard) -> set[int]:
+    """Return the lines of a content's rows, good and bad, that name somebody forgotten."""
+    found: set[int] = set()
+    for values in _batches(table, rows_sql):
+        batch = _Batch(table, values, guard)
+        batch.judge()
+        found |= {batch.lines[at] for at, fault in batch.faults.items() if fault[0] == ERASED}
+    return found
 
 
 def entity_key(table: TableContract, kind: str, number: str) -> str:
@@ -225,7 +247,24 @@ class _Batch:
                 hashes = self._identities(kind, numbers, {"": b""})
                 for at, one in enumerate(hashes):
                     if one in erased:
-                        self.faults.setdefault(at, (ERASED, index + 1, column.name))
+                        self.faults[at] = (ERASED, index + 1, column.name)
+                if column.identifies == CUSTOMER:
+                    self._bury_documents(hashes)
+
+    def _bury_documents(self, customers: Sequence[bytes]) -> None:
+        """Remember the documents of forgotten customers: lines that name them only go too."""
+        document = document_of(self.table)
+        if document is None:
+            return
+        index = next(i for i, c in enumerate(self.table.columns) if document in c.stored)
+        numbers = self._numbers(index, self.table.columns[index])
+        kind = str(document.identifies)
+        of_erased = [
+            n for n, who in zip(numbers, customers, strict=True) if who in self.guard.erased
+        ]
+        for number in filter(None, of_erased):
+            key = entity_key(self.table, kind, number)
+            self.guard.found.add((kind, self.guard.keys.identity(kind, key)))
 
     def _replace(self, index: int, column: ColumnContract) -> None:
         from crm_pipeline.vault.tokens import token
@@ -240,9 +279,9 @@ class _Batch:
             if column.required:
                 for at, one in enumerate(tokens):
                     if one is None:
-                        self.faults[at] = ("missing_value", index + 1, column.name)
+                        self.faults.setdefault(at, ("missing_value", index + 1, column.name))
         elif column.text:
-            scores = {text: asdict(score_text(text)) for text in distinct if text is not None}
+            scores = {text: vars(score_text(text)) for text in distinct if text is not None}
             nothing = dict.fromkeys(TEXT_SCORES)
             rows = [nothing if text is None else scores[text] for text in values]
             for score in TEXT_SCORES:

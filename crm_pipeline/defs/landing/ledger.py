@@ -66,6 +66,12 @@ create or replace view control.current_contents as
     from control.current_files group by all;
 """
 
+_ERASURES = """
+create table if not exists control.erasures (
+    erased_at timestamp not null, tombstones bigint not null, rows_erased bigint not null,
+    is_built boolean not null, is_gone boolean not null);
+"""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -102,6 +108,7 @@ def ensure_control(con: duckdb.DuckDBPyConnection) -> None:
     """Create the schemas and control tables that are missing, and upgrade an older file."""
     con.execute(_CONTROL)
     con.execute(schema_history.TABLES)
+    con.execute(_ERASURES)
     upgrade(con)
 
 
@@ -152,6 +159,16 @@ def contents(con: duckdb.DuckDBPyConnection, contract: TableContract) -> dict[st
         [contract.source, contract.name],
     ).fetchall()
     return {row[2]: Content(*row) for row in rows}
+
+
+def accounts(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the tables that account for stored contents, those kept aside included."""
+    rows = con.execute(
+        "select 'control.' || table_name from duckdb_tables() where database_name = "
+        "current_database() and schema_name = 'control' "
+        "and table_name in ('contents', 'contents_history') order by all"
+    ).fetchall()
+    return [name for (name,) in rows]
 
 
 def append(

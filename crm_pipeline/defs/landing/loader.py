@@ -28,6 +28,7 @@ from crm_pipeline.defs.landing.guard import Guard, guarding
 from crm_pipeline.defs.landing.inbox import InboxFile, scan_inbox
 from crm_pipeline.defs.landing.prepare import Prepared, must_split, prepare, split
 from crm_pipeline.defs.landing.rebuild import land_again
+from crm_pipeline.defs.landing.redaction import erase, tidy_vault
 from crm_pipeline.defs.landing.report import FileOutcome, LandingReport
 from crm_pipeline.defs.landing.store import store_content, transaction
 from crm_pipeline.defs.landing.stream import digest_of_bytes
@@ -71,7 +72,9 @@ def land(
         run.prepare_home(enabled)
         run.prepare_tables()
         run.land_inbox([name for name in enabled if only is None or name in only], enabled)
+        run.erase()
         run.create_views()
+        tidy_vault(con, run.tables.values(), guard)
         return run.report()
 
 
@@ -131,6 +134,8 @@ class _Run:
                 (self.home / "inbox" / name).mkdir(parents=True, exist_ok=True)
             for orphan in self.scratch.glob(f"{_SCRATCH}*"):
                 shutil.rmtree(orphan)
+            for unfinished in (self.home / "archive").glob("*/*/.*.new"):
+                unfinished.unlink()
         except OSError as fault:
             if is_full(fault):
                 raise
@@ -195,6 +200,13 @@ class _Run:
         of_names = [table for table in self.tables.values() if table.source in names]
         with transaction(self.con):
             schema_history.resolve_gone(self.con, of_names, self.refused, self.clock())
+
+    def erase(self) -> None:
+        has_landed = any(file.outcome == "landed" for file in self.files)
+        self.problems += erase(
+            self.con, self.contracts, self.archive, self.guard, self.folder, self.clock,
+            has_landed=has_landed,
+        )  # fmt: skip
 
     def _land_file(self, file: InboxFile) -> None:
         table = self.tables[file.source, file.table]

@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 
 from crm_pipeline.code_version import code_version
+from crm_pipeline.defs.landing import erasure
 from crm_pipeline.defs.landing.ledger import (
     landed_files,
     quarantine_lines,
@@ -31,6 +32,7 @@ from crm_pipeline.defs.publication.swap import (
     changing,
     new_version,
     parquet_digests,
+    prune,
     publish,
 )
 from crm_pipeline.defs.quality.accountable import Accountable, accountable
@@ -211,6 +213,11 @@ def publish_warehouse(
     publish(settings.published, folder)
     with warehouse.writer() as db:
         records.remember(db, settings.published / FILE)
+        holds_erased = erasure.is_pending(db, "gone")
+    if holds_erased:
+        # the publications before hold who was erased, and so do the warehouse's free blocks
+        prune(settings.published, keep=1)
+        warehouse.rewrite(erasure.GONE)
     return folder, counts, restated
 
 

@@ -29,6 +29,7 @@ from crm_pipeline.defs.modelling.store import EVALUATION_TABLE, STATUS_TABLE
 from crm_pipeline.defs.publication.records import Publication, ensure_records
 from crm_pipeline.errors import UserError
 from crm_pipeline.resources.tracking_store import DATABASE
+from crm_pipeline.settings import Settings
 
 _COPIED = ("publications", "restatements", "model_candidates", "model_evaluations")
 
@@ -199,6 +200,32 @@ def copy_archive(company: Path, home: Path) -> None:
         shutil.copytree(
             company / "archive", home / "archive", copy_function=_link, dirs_exist_ok=True
         )
+
+
+def copy_vault(company: Settings, home: Path) -> str | None:
+    """Give the new home the vault, encrypted as it is; return the master key, to be handed on.
+
+    ``None`` where the company has no vault.
+    """
+    from crm_pipeline.vault.keys import find_keys
+    from crm_pipeline.vault.store import FILE
+
+    if not (company.home / FILE).is_file():
+        return None
+    keys = find_keys(company.home, company.master_key, creates=False)
+    shutil.copyfile(company.home / FILE, home / FILE)
+    return keys.text
+
+
+def erased_since(con: duckdb.DuckDBPyConnection, publication: Publication) -> bool:
+    """Whether rows of the warehouse ``w`` were erased after a publication was made."""
+    with suppress(duckdb.CatalogException):
+        row = con.execute(
+            "select 1 from w.control.erasures where erased_at > ? and rows_erased > 0",
+            [publication.built_at],
+        ).fetchone()
+        return row is not None
+    return False
 
 
 def copy_models(company: Path, home: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from crm_pipeline.defs.landing import erasure
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier, literal
 from crm_pipeline.defs.publication.records import (
@@ -102,6 +103,7 @@ def find_restatements(
     con.execute("use w")
     try:
         figures = _changed_figures(con, new)
+        has_erased = erasure.is_pending(con, "gone")
         before = {one.publication: one for one in publications(con)}
         tables = [
             table
@@ -118,7 +120,7 @@ def find_restatements(
     rows = []
     for figure in figures:
         old = before[figure.publication]
-        files, reason = _cause(figure, old, new, changed[figure.publication])
+        files, reason = _cause(figure, old, new, changed[figure.publication], has_erased)
         rows.append(
             (
                 new.publication, new.built_at, new.run_id, figure.metric, figure.month,
@@ -155,7 +157,11 @@ def _changed_figures(con: duckdb.DuckDBPyConnection, new: Publication) -> list[_
 
 
 def _cause(
-    figure: _Figure, old: Publication, new: Publication, changed: Sequence[ChangedFile]
+    figure: _Figure,
+    old: Publication,
+    new: Publication,
+    changed: Sequence[ChangedFile],
+    has_erased: bool,
 ) -> tuple[list[str], str]:
     looks_back = figure.metric.endswith("_rate") or figure.metric in LOOKS_BACK
     files = [file.label for file in changed if file.touches(figure.month, looks_back=looks_back)]
@@ -164,6 +170,8 @@ def _cause(
         reasons.append("settings")
     if old.code_version != new.code_version:
         reasons.append("code")
+    if has_erased:
+        reasons.append("erasure")
     if not reasons:
         # no dated row explains it: whatever changed is named
         files, reasons = [file.label for file in changed], ["data"]

@@ -160,11 +160,11 @@ def publish(published: Path, version: Path) -> None:
     prune(published)
 
 
-def prune(published: Path) -> None:
+def prune(published: Path, *, keep: int = KEPT) -> None:
     """Remove all but the newest publications."""
-    keep = versions(published)[-KEPT:]
+    kept = versions(published)[-keep:]
     for folder in _folders(published):
-        if folder not in keep:
+        if folder not in kept:
             remove(folder)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 
 from crm_pipeline.code_version import code_version
+from crm_pipeline.defs.landing import erasure
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier, literal
 from crm_pipeline.defs.quality.previous import Previous, month_totals
@@ -97,6 +98,8 @@ def closed_months(
         return Moved(len(months), (), ())
     if previous.made_by != made_by(settings):
         return Moved(len(months), changed, (), "code or settings changed since")
+    if erasure.is_pending(con, "gone"):
+        return Moved(len(months), changed, (), "somebody was erased since")
     tables = [
         table
         for name in settings.sources
