@@ -11,6 +11,7 @@ from crm_pipeline.settings import CHECKOUT
 _CODE = (
     ("crm_pipeline", "*.py"),
     ("ml", "*.py"),
+    ("ml", "*.txt"),
     ("expectations", "*.json"),
     ("dbt_project/models", "*"),
     ("dbt_project/macros", "*.sql"),

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -63,6 +63,8 @@ class Settings:
     clv_horizon_days: int
     discount_rate: float
     keep_history_days: int
+    # left out where settings are printed
+    master_key: str | None = field(repr=False)
     alert_webhook: str | None
     language: str
     memory_limit: str
@@ -211,6 +213,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         horizon_days=int(_number(values, "CRM_HORIZON_DAYS", "90", int)),
         clv_horizon_days=int(_number(values, "CRM_CLV_HORIZON_DAYS", "365", int)),
         discount_rate=float(_number(values, "CRM_DISCOUNT_RATE", "0.10", float)),
+        master_key=values.get("CRM_MASTER_KEY"),
         keep_history_days=_whole(values, "CRM_KEEP_HISTORY_DAYS", "400"),
         alert_webhook=_in_form(values, "CRM_ALERT_WEBHOOK"),
         language=language,

@@ -12,6 +12,7 @@ import duckdb
 from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.archive import Archive
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
+from crm_pipeline.defs.landing.guard import guarding
 from crm_pipeline.defs.landing.sqltext import identifier
 from crm_pipeline.defs.landing.stream import (
     UnreadableFileError,
@@ -24,6 +25,8 @@ from crm_pipeline.repair.findings import Finding
 from crm_pipeline.repair.home import door
 from crm_pipeline.resources.warehouse_version import VERSION, schema_version
 from crm_pipeline.settings import Settings
+from crm_pipeline.vault.private import places
+from crm_pipeline.vault.sealed import SUFFIX
 
 _REMEDY = (
     "`crm restore` a backup, or move warehouse.duckdb away, put the files back into the inbox and "
@@ -147,7 +150,7 @@ def _archived(
     found = []
     for source in contracts.values():
         for table in source.tables:
-            if not table.is_archived or ledger.built_for(db, table) != table.digest:
+            if ledger.built_for(db, table) != table.digest:
                 continue
             files: dict[str, list[tuple[str, str]]] = {}
             for entry in ledger.current_entries(db, table):
@@ -158,19 +161,25 @@ def _archived(
 
 def archive_faults(settings: Settings, archived: list[Archived]) -> list[Finding]:
     """Return the contents whose archive copy is gone or is not what its name says."""
-    archive = Archive(settings.home / "archive")
+    with guarding(settings.home, settings.master_key) as guard:
+        return _archive_faults(settings, archived, Archive(settings.home / "archive", guard))
+
+
+def _archive_faults(
+    settings: Settings, archived: list[Archived], archive: Archive
+) -> list[Finding]:
     found = []
     for content in archived:
-        copy = archive.path(content.table, content.digest)
-        if _digest(settings, content.table, copy) == content.digest:
+        copy = archive.find(content.table, content.digest)
+        if copy is not None and _is_whole(settings, archive, content, copy):
             continue
         name = content.files[0][0]
-        fault = "is damaged" if copy.exists() else "is missing"
+        fault = "is damaged" if copy else "is missing"
         waiting = _waiting(settings, content)
         remedy = "`crm restore` a backup; until then a changed contract cannot be applied to it"
 
         def mend(
-            content: Archived = content, copy: Path = copy, waiting: Path | None = waiting
+            content: Archived = content, copy: Path | None = copy, waiting: Path | None = waiting
         ) -> None:
             assert waiting is not None
             _archive_again(settings, content, copy, waiting)
@@ -183,6 +192,13 @@ def archive_faults(settings: Settings, archived: list[Archived]) -> list[Finding
             )
         )
     return found
+
+
+def _is_whole(settings: Settings, archive: Archive, content: Archived, copy: Path) -> bool:
+    """Whether a copy is what its name says; what is sealed vouches for itself."""
+    if copy.suffix == SUFFIX:
+        return archive.is_intact(content.table, content.digest, ())
+    return _digest(settings, content.table, copy) == content.digest
 
 
 def _digest(
@@ -200,6 +216,7 @@ def _digest(
                 encoding=table.encoding,
                 fallback_encoding=table.fallback_encoding,
                 archive=keep,
+                place=places(Path(name), is_private=table.is_sealed),
             ).digest
         except (OSError, UnreadableFileError):
             return None
@@ -214,12 +231,13 @@ def _waiting(settings: Settings, content: Archived) -> Path | None:
     return None
 
 
-def _archive_again(settings: Settings, content: Archived, copy: Path, waiting: Path) -> None:
+def _archive_again(settings: Settings, content: Archived, copy: Path | None, waiting: Path) -> None:
     """Put the inbox's file in the place of a damaged copy, which is kept under another name."""
     with tempfile.TemporaryDirectory(prefix="doctor-", dir=settings.scratch) as name:
-        fresh = Path(name) / "archive"
+        fresh = places(Path(name), is_private=content.table.is_sealed)("archive")
         if _digest(settings, content.table, waiting, fresh) != content.digest:
             raise UserError(f"{waiting.name} has changed since; call `crm doctor` again.")
-        if copy.exists():
+        if copy is not None:
             copy.rename(copy.with_name(copy.name + ".damaged"))
-        Archive(settings.home / "archive").keep(content.table, content.digest, fresh)
+        with guarding(settings.home, settings.master_key) as guard:
+            Archive(settings.home / "archive", guard).keep(content.table, content.digest, fresh)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crm_pipeline.defs.landing.contracts import stored_as
+
 VERSIONS = "__versions"
 Lineage = dict[str, dict[str, list[tuple[str, str]]]]
 """Model's unique id -> column -> (parent's unique id, parent's column)."""
@@ -71,7 +73,13 @@ def column_lineage(manifest: Mapping[str, Any], seed_columns: Mapping[str, list[
         schema.setdefault(node["schema"], {})[_name(node)] = dict.fromkeys(columns, "text")
 
     for node in manifest["sources"].values():
-        columns = list(node["columns"])
+        columns = [
+            name
+            for column in node["columns"].values()
+            for name, _ in stored_as(
+                column["name"], "", (column.get("config") or {}).get("meta") or {}
+            )
+        ]
         learn(node, [*columns, "_file", "_line"] if node["schema"] == "raw" else columns)
         if node["schema"] == "raw":
             schema["raw"][_name(node) + VERSIONS] = schema["raw"][_name(node)]

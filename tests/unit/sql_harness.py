@@ -19,6 +19,8 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from crm_pipeline.defs.landing.contracts import stored_as
+
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 BEFORE_SCORES = ("--exclude", "source:scores+")
 RUN_SETTINGS: dict[str, Any] = {
@@ -49,9 +51,11 @@ def declared_tables(project: Path = PROJECT) -> dict[str, list[tuple[str, str]]]
     tables = {}
     for source in project_manifest(project).sources.values():
         columns = [
-            (column.name, column.data_type)
+            stored
             for column in source.columns.values()
-            if (column.config.meta or column.meta).get("pii") != "direct"
+            for stored in stored_as(
+                column.name, column.data_type, column.config.meta or column.meta
+            )
         ]
         if source.schema == "raw":
             columns += [("_file", "varchar"), ("_line", "bigint")]

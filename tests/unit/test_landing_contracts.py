@@ -106,22 +106,26 @@ PERSONAL = """
 """
 
 
-def test_a_file_with_identifiers_has_to_be_delivered_again(tmp_path):
+def test_a_file_with_identifiers_lands_again_from_its_sealed_copy(tmp_path):
     company = Company(tmp_path, shop(PERSONAL))
     company.put("orders.csv", DATA)
     company.land()
     company.contracts = shop(PERSONAL + "\n- {name: amount, data_type: double}")
     company.remove("orders.csv")
+    [kept] = list((tmp_path / "archive").rglob("*.gz.sealed"))
+    sealed = kept.read_bytes()
+    kept.write_bytes(sealed[:-1] + bytes([sealed[-1] ^ 1]))
     report = company.land()
     assert not report.is_ok
     assert "orders.csv is neither archived nor in inbox/shop/" in report.messages[0]
+    assert "its archived copy is damaged" in report.messages[0]
     assert company.rows("id") == [("1",), ("x",)]
-    company.put("orders.csv", DATA)
+    kept.write_bytes(sealed)
     assert company.land().is_ok
     assert company.rows("id, amount") == [("1", 2.345), ("x", 1.0)]
 
 
-def test_a_column_found_to_be_personal_leaves_the_archive(tmp_path):
+def test_the_archive_of_a_column_found_to_be_personal_is_sealed(tmp_path):
     company = Company(tmp_path, shop())
     company.put("orders.csv", DATA)
     company.land()
@@ -130,6 +134,7 @@ def test_a_column_found_to_be_personal_leaves_the_archive(tmp_path):
     company.contracts = shop(PERSONAL)
     assert company.land().is_ok
     assert list((tmp_path / "archive").rglob("*.gz")) == []
+    assert len(list((tmp_path / "archive").rglob("*.gz.sealed"))) == 1
     columns = company.con.execute("describe raw.shop__orders").fetchall()
     assert [column[0] for column in columns] == ["id", "_file", "_line"]
 

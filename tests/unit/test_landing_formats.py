@@ -225,7 +225,9 @@ def test_direct_identifiers_are_stored_nowhere(tmp_path):
     kept = [path for path in company.home.rglob("*") if path.is_file()]
     assert all(b"secret" not in path.read_bytes() for path in kept)
     assert not any("secret" in line for line in report.messages)
-    assert not (company.home / "archive").exists()
+    assert [path.suffix for path in (company.home / "archive" / "shop" / "orders").iterdir()] == [
+        ".sealed"
+    ]
 
 
 def test_text_is_never_executed(tmp_path):

@@ -50,7 +50,7 @@ def test_a_contract_is_read_as_written():
     assert [column.name for column in table.stored_columns] == [
         "id", "ordered_at", "changed_at", "amount",
     ]  # fmt: skip
-    assert not table.is_archived
+    assert table.is_sealed
     assert table.has_personal_columns
     assert table.column("id").required
     assert table.column("id").header == "Order ID"

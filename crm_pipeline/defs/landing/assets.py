@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 from pydantic import Field
 
+from crm_pipeline.defs.landing.contracts import meaning_of
 from crm_pipeline.defs.landing.enabled import check_enabled
 from crm_pipeline.defs.landing.ledger import event_span
 from crm_pipeline.defs.landing.loader import land
@@ -39,8 +40,13 @@ def _schema(table: TableContract) -> dg.TableSchema:
     described = _DESCRIBED[table.identifier]["columns"]
     return dg.TableSchema(
         [
-            dg.TableColumn(c.name, c.data_type, description=described[c.name]["description"])
-            for c in table.stored_columns
+            dg.TableColumn(
+                stored.name,
+                stored.data_type,
+                description=meaning_of(column, stored, described[column.name]["description"]),
+            )
+            for column in table.columns
+            for stored in column.stored
         ]
     )
 
@@ -116,6 +122,7 @@ def land_files(
                 only=only,
                 time_zone=settings.time_zone,
                 clock=lambda: datetime.now(UTC).replace(tzinfo=None),
+                master_key=settings.master_key,
             )
             write_index(db, settings.home)
     for file in report.files:

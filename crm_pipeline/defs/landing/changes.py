@@ -277,7 +277,7 @@ def _changed_rows(con: duckdb.DuckDBPyConnection, table: TableContract, where: s
     Where one row of a key goes, another may come forward that lies in an untouched file.
     """
     place = f"landing.{identifier(table.identifier)}"
-    columns = {c.name for c in table.columns if c.identifies} | set(table.key)
+    columns = {c.name for c in table.stored_columns if c.identifies} | set(table.key)
     selected = ", ".join(identifier(name) for name in sorted(columns)) or "1 as nothing"
     con.execute(
         f"create or replace temp table changed as select {selected} from {place} where {where}"
@@ -293,8 +293,13 @@ def _changed_rows(con: duckdb.DuckDBPyConnection, table: TableContract, where: s
 
 
 def _name_touched(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
+<<<<<<< HEAD
     for column in table.columns:
         for kind in column.identifies:
+=======
+    for column in table.stored_columns:
+        if column.identifies:
+>>>>>>> 6a9df246036acac37296d04de82fa9e4da0fc674
             con.execute(
                 "insert into control.touched "
                 f"select distinct {literal(table.source)}, {literal(kind)}, "
@@ -305,9 +310,15 @@ def _name_touched(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
 
 def _find_values(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
     """Note how each touched entity is written in a table: by that its rows are found at once."""
+<<<<<<< HEAD
     for column in table.columns:
         name = identifier(column.name)
         for kind in column.identifies:
+=======
+    for column in table.stored_columns:
+        if column.identifies:
+            name = identifier(column.name)
+>>>>>>> 6a9df246036acac37296d04de82fa9e4da0fc674
             con.execute(
                 "insert into control.touched_values "
                 f"select {literal(table.source)}, {literal(table.name)}, "

@@ -21,6 +21,7 @@ from crm_pipeline.defs.landing.drift import (
     type_text,
 )
 from crm_pipeline.defs.landing.evidence import FEWEST, MOST, commonest_shape
+from crm_pipeline.defs.landing.guard import ERASED, SCREENED, Guard, screen
 from crm_pipeline.defs.landing.prepare import Prepared, json_pointer
 from crm_pipeline.defs.landing.records import MAX_RECORD_BYTES, RAW_CHARACTERS, Split
 from crm_pipeline.defs.landing.sqltext import identifier, literal, literals, path_literal
@@ -35,18 +36,23 @@ class NeedsSplittingError(Exception):
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of a file's rows: ``read = accepted + quarantined``."""
+    """What became of a file's rows: ``read = accepted + quarantined``.
+
+    Of the quarantined, ``erased`` are not faulty: they name somebody who was forgotten.
+    """
 
     read: int
     accepted: int
     quarantined: int
     blank_lines: int = 0
+    erased: int = 0
 
 
-def insert_content(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> Counts:
+def insert_content(con: duckdb.DuckDBPyConnection, prepared: Prepared, guard: Guard) -> Counts:
     """Insert the rows that fit into the landing table, the others into the quarantine.
 
-    The caller holds a transaction, in a session whose ``TimeZone`` is the source's.
+    The caller holds a transaction, in a session whose ``TimeZone`` is the source's. Of a table with
+    direct identifiers, the vault is left in a transaction: commit that one first.
 
     Raises:
         NeedsSplittingError: The file is not one record a line; roll back, ``split``, try again.
@@ -55,10 +61,17 @@ def insert_content(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> Counts
     contract = prepared.contract
     try:
         total = _record_count(con, prepared)
-        accepted = _count(con.execute(_accept_sql(prepared)).fetchone())
+        erased = 0
+        is_watched = guard.watches(contract)
+        if is_watched:
+            screen(con, contract, prepared.digest, _fitting_sql(prepared), guard)
+            erased = _count(con.execute(_ERASED_COUNT, [ERASED]).fetchone())
+        accepted = _count(con.execute(_accept_sql(prepared, is_watched)).fetchone())
         quarantined = 0
         if accepted != total:
             con.execute(_faults_sql(prepared))
+            if is_watched:
+                con.execute(_screened_faults_sql(prepared))
             quarantined = _quarantined_lines(con, prepared)
         if accepted + quarantined != total:
             raise NeedsSplittingError
@@ -82,7 +95,15 @@ def insert_content(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> Counts
         total += prepared.split.fault_count
         if prepared.split.fault_count:
             con.execute(_line_faults_sql(contract, prepared.digest, prepared.split))
-    return Counts(read=total, accepted=accepted, quarantined=quarantined, blank_lines=blanks)
+    if gone := prepared.erased_lines:
+        # of text they are blank, which are no rows
+        blanks -= len(gone) if prepared.text is not None else 0
+        total, quarantined, erased = (count + len(gone) for count in (total, quarantined, erased))
+        con.execute(
+            "insert into control.quarantine select ?, ?, ?, unnest(?::bigint[]), 0, null, ?, null",
+            [contract.source, contract.name, prepared.digest, list(gone), ERASED],
+        )
+    return Counts(total, accepted, quarantined, blank_lines=blanks, erased=erased)
 
 
 def _retyped(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> tuple[Drift, ...]:
@@ -118,7 +139,7 @@ def _retyped(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> tuple[Drift,
 def _record_count(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> int:
     if prepared.parquet is not None:
         query = f"select count(*) from read_parquet({path_literal(prepared.parquet)})"
-        return _count(con.execute(query).fetchone())
+        return _count(con.execute(query).fetchone()) - len(prepared.erased_lines)
     if prepared.split is not None:
         return prepared.split.record_count
     assert prepared.text is not None
@@ -135,10 +156,11 @@ def _typed_sql(prepared: Prepared) -> str:
     )
     if prepared.parquet is not None:
         values = ", ".join(_field(prepared, index) for index in columns)
+        erased = ", ".join(map(str, prepared.erased_lines))
         return (
             f"select *, {typed} from (select file_row_number + 1 as _line, true as _is_object, "
             f"{values} from read_parquet({path_literal(prepared.parquet)}, "
-            "file_row_number = true))"
+            f"file_row_number = true)) where _line not in ({erased or '-1'})"
         )
     if prepared.split is not None:
         return f"select *, {typed} from ({_split_source_sql(prepared, prepared.split)})"
@@ -260,15 +282,42 @@ def _fits_sql(contract: TableContract) -> str:
     return " and ".join(["_is_object", *(test for test in tests if test != "true")])
 
 
-def _accept_sql(prepared: Prepared) -> str:
+def _fitting_sql(prepared: Prepared) -> str:
+    return f"select * from ({_typed_sql(prepared)}) where {_fits_sql(prepared.contract)}"
+
+
+def _accept_sql(prepared: Prepared, is_watched: bool) -> str:
     contract = prepared.contract
-    stored = [index for index, column in enumerate(contract.columns) if column.is_stored]
-    names = ", ".join(identifier(contract.columns[index].name) for index in stored)
-    values = ", ".join(f"t{index}" for index in stored)
+    names, values = [], []
+    for index, column in enumerate(contract.columns):
+        for stored in column.stored:
+            names.append(identifier(stored.name))
+            values.append(f"screened.{names[-1]}" if column.is_direct else f"t{index}")
+    rows = f"({_typed_sql(prepared)}) as typed"
+    fits = _fits_sql(contract)
+    if contract.is_sealed:
+        rows += f" join {SCREENED} as screened using (_line)"
+        fits += " and _fault is null"
+    elif is_watched:
+        rows += f" anti join {SCREENED} as screened using (_line)"
     return (
-        f"insert into landing.{identifier(contract.identifier)} ({names}, _digest, _line) "
-        f"select {values}, {literal(prepared.digest)}, _line "
-        f"from ({_typed_sql(prepared)}) where {_fits_sql(contract)}"
+        f"insert into landing.{identifier(contract.identifier)} "
+        f"({', '.join(names)}, _digest, _line) "
+        f"select {', '.join(values)}, {literal(prepared.digest)}, _line "
+        f"from {rows} where {fits}"
+    )
+
+
+_ERASED_COUNT = f"select count(*) from {SCREENED} where _fault = ?"
+
+
+def _screened_faults_sql(prepared: Prepared) -> str:
+    contract = prepared.contract
+    return (
+        "insert into control.quarantine "
+        f"select {literal(contract.source)}, {literal(contract.name)}, "
+        f"{literal(prepared.digest)}, _line, _position, _column, _fault, null "
+        f"from {SCREENED} where _fault is not null"
     )
 
 

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
+
+from ml.satisfaction import lexicons
 
 PARSER_VERSION = 2
 """Raise it when the same file and contract land differently: contents are then landed again."""
+
+TOKENS = ("email", "phone", "text")
+"""Kinds of values that a token can stand for; ``vault/tokens.py`` says how each is normalised."""
+
+TOKEN_MEANING = "Keyed token of the normalised value of {}; equal values have equal tokens."
+TEXT_SCORES = {
+    "length": ("integer", "Characters of the text {}, which itself stays in the vault."),
+    "language": ("varchar", "Language of {}: en, zh or other; null where there is no text."),
+    "sentiment": ("double", "Sentiment of {}, -1 to 1; null without text or in other languages."),
+    "topics": ("varchar", "Topics that {} names, sorted, with commas between; null without text."),
+}
+"""What is kept of a free text, as ``<column>_<score>``: its type and meaning."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,9 @@ class ColumnContract:
             several where one number names several things (a customer and the only contract).
             Rows that share it are rebuilt together, so that a refresh rebuilds nothing else.
         identity: SQL over the column where one number can be written in several ways.
+        token: For a direct identifier, the kind of value (``email``, ``phone``, ``text``) whose
+            keyed token the warehouse holds in its place, as ``<name>_token``.
+        text: ``scores`` for free text: the warehouse holds what ``ml.satisfaction`` says of it.
     """
 
     name: str
@@ -38,6 +56,8 @@ class ColumnContract:
     maximum: str | None
     identifies: tuple[str, ...] = ()
     identity: str | None = None
+    token: str | None = None
+    text: str | None = None
 
     @property
     def identity_sql(self) -> str:
@@ -48,14 +68,58 @@ class ColumnContract:
         return f"coalesce(trim(cast({self.identity or self.name} as varchar)), '')"
 
     @property
-    def is_stored(self) -> bool:
-        """Whether values reach the warehouse; direct identifiers do not."""
-        return self.pii != "direct"
+    def is_direct(self) -> bool:
+        """Whether it identifies a person: values go to the vault and never to the warehouse."""
+        return self.pii == "direct"
+
+    @property
+    def stored(self) -> tuple[ColumnContract, ...]:
+        """What the warehouse holds of it: the column itself, or what stands in its place."""
+        if not self.is_direct:
+            return (self,)
+        if self.token:
+            return (replace(self, name=f"{self.name}_token", pii="pseudonymous", token=None),)
+        if self.text:
+            bare = replace(self, pii=None, required=False, minimum=None, maximum=None, text=None)
+            return tuple(
+                replace(bare, name=f"{self.name}_{score}", data_type=kind)
+                for score, (kind, _) in TEXT_SCORES.items()
+            )
+        return ()
 
     @property
     def is_temporal(self) -> bool:
         """Whether the column is a date or a timestamp."""
         return self.data_type in ("date", "timestamp")
+
+
+def meaning_of(column: ColumnContract, stored: ColumnContract, description: str) -> str:
+    """Return what a stored column means, which may stand in the place of the declared ``column``.
+
+    Args:
+        column: The declared column.
+        stored: One of ``column.stored``.
+        description: The declared column's description.
+    """
+    if stored is column:
+        return description
+    if column.token:
+        return TOKEN_MEANING.format(column.name)
+    return TEXT_SCORES[stored.name.removeprefix(f"{column.name}_")][1].format(column.name)
+
+
+def stored_as(name: str, data_type: str, meta: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return the columns, with types, that the warehouse has for one that a sources file declares.
+
+    For whoever reads dbt's manifest and not the contract.
+    """
+    if meta.get("pii") != "direct":
+        return [(name, data_type)]
+    if meta.get("token"):
+        return [(f"{name}_token", "varchar")]
+    if meta.get("text"):
+        return [(f"{name}_{score}", kind) for score, (kind, _) in TEXT_SCORES.items()]
+    return []
 
 
 @dataclass(frozen=True)
@@ -85,6 +149,8 @@ class TableContract:
     control_total: str | None
     columns: tuple[ColumnContract, ...]
     ignored_columns: tuple[str, ...] = ()
+    namespace: str = ""
+    country: str | None = None
 
     @property
     def label(self) -> str:
@@ -94,7 +160,12 @@ class TableContract:
     @property
     def stored_columns(self) -> tuple[ColumnContract, ...]:
         """The columns that the warehouse holds, in the declared order."""
-        return tuple(column for column in self.columns if column.is_stored)
+        return tuple(stored for column in self.columns for stored in column.stored)
+
+    @property
+    def direct_columns(self) -> tuple[ColumnContract, ...]:
+        """The declared columns whose values go to the vault."""
+        return tuple(column for column in self.columns if column.is_direct)
 
     @property
     def has_personal_columns(self) -> bool:
@@ -102,17 +173,22 @@ class TableContract:
         return any(column.pii for column in self.columns)
 
     @property
-    def is_archived(self) -> bool:
-        """Whether the file itself may be kept."""
-        return all(column.is_stored for column in self.columns)
+    def is_sealed(self) -> bool:
+        """Whether its files hold direct identifiers: nothing of them is on the disk in clear."""
+        return bool(self.direct_columns)
 
     def column(self, name: str) -> ColumnContract:
-        """Return the column called ``name``."""
-        return next(column for column in self.columns if column.name == name)
+        """Return the stored column called ``name``."""
+        return next(column for column in self.stored_columns if column.name == name)
 
     def identity_of(self, kind: str) -> ColumnContract | None:
+<<<<<<< HEAD
         """Return the column that identifies a ``kind`` of entity, or ``None``."""
         return next((column for column in self.columns if kind in column.identifies), None)
+=======
+        """Return the stored column that identifies a ``kind`` of entity, or ``None``."""
+        return next((column for column in self.stored_columns if column.identifies == kind), None)
+>>>>>>> 6a9df246036acac37296d04de82fa9e4da0fc674
 
     @property
     def digest(self) -> str:
@@ -126,6 +202,11 @@ class TableContract:
             for c in self.columns
         ]
         parts = [PARSER_VERSION, *self.reading.values(), columns]
+        if self.is_sealed:
+            # whose row it is decides the key of its values, the word lists the scores of texts
+            parts.append([[c.token, c.text, c.identifies] for c in self.columns])
+            parts.append([self.namespace, self.country])
+            parts.append(lexicons.digest() if any(c.text for c in self.columns) else None)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property

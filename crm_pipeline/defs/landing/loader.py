@@ -24,6 +24,7 @@ from crm_pipeline.defs.landing.archive import Archive
 from crm_pipeline.defs.landing.content import Counts, NeedsSplittingError
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.defs.landing.drift import RefusedFileError
+from crm_pipeline.defs.landing.guard import Guard, guarding
 from crm_pipeline.defs.landing.inbox import InboxFile, scan_inbox
 from crm_pipeline.defs.landing.prepare import Prepared, must_split, prepare, split
 from crm_pipeline.defs.landing.rebuild import land_again
@@ -33,6 +34,7 @@ from crm_pipeline.defs.landing.stream import digest_of_bytes
 from crm_pipeline.defs.landing.views import create_raw_view
 from crm_pipeline.disk import is_full, plain_if_full
 from crm_pipeline.errors import UserError
+from crm_pipeline.vault.private import places
 
 _SCRATCH = "landing-"
 
@@ -46,6 +48,7 @@ def land(
     only: Collection[str] | None = None,
     time_zone: str,
     clock: Callable[[], datetime],
+    master_key: str | None = None,
 ) -> LandingReport:
     """Land every complete file of the enabled sources.
 
@@ -57,12 +60,14 @@ def land(
         only: Land these of them alone; ``None`` means all.
         time_zone: The company's zone, in which the days of events are reported.
         clock: Gives ``landed_at``, as naive UTC.
+        master_key: ``CRM_MASTER_KEY``; without it the home's key file is used, or made.
 
     Raises:
-        UserError: The home cannot be written, or the disk is full.
+        UserError: The home cannot be written, the disk is full, or the master key is not the one
+            that the vault was encrypted with.
     """
-    run = _Run(con, home, contracts, time_zone, clock)
-    with plain_if_full(home), _session(con):
+    with plain_if_full(home), _session(con), guarding(home, master_key) as guard:
+        run = _Run(con, home, contracts, time_zone, clock, guard)
         run.prepare_home(enabled)
         run.prepare_tables()
         run.land_inbox([name for name in enabled if only is None or name in only], enabled)
@@ -98,7 +103,9 @@ class _Run:
         contracts: Mapping[str, SourceContract],
         time_zone: str,
         clock: Callable[[], datetime],
+        guard: Guard,
     ) -> None:
+        self.guard = guard
         self.con = con
         self.home = home
         self.time_zone = time_zone
@@ -109,7 +116,7 @@ class _Run:
             for source in contracts.values()
             for table in source.tables
         }
-        self.archive = Archive(home / "archive")
+        self.archive = Archive(home / "archive", guard)
         self.scratch = home / "tmp"
         self.files: list[FileOutcome] = []
         self.problems: list[str] = []
@@ -151,7 +158,7 @@ class _Run:
                 try:
                     land_again(
                         self.con, table, archive=self.archive, inbox=self.home / "inbox",
-                        scratch=self.folder, clock=self.clock,
+                        scratch=self.folder, clock=self.clock, guard=self.guard,
                     )  # fmt: skip
                 except RefusedFileError as fault:
                     self.blocked[key] = (
@@ -161,9 +168,9 @@ class _Run:
                     continue
             else:
                 schema_history.record_version(self.con, table, self.clock())
-            if not table.is_archived:
+            if table.is_sealed:
                 # A column may have turned out to be a direct identifier since.
-                self.archive.remove_table(table)
+                self.archive.seal_clear(table)
 
     # Files
 
@@ -196,7 +203,7 @@ class _Run:
         if self._is_known(file, table):
             return
         with self.folder() as folder:
-            copy = folder / "archive" if table.is_archived else None
+            copy = places(folder, is_private=table.is_sealed)("archive")
             content = folder / "content"
             content.mkdir()
             prepared = prepare(table, file.path, content, copy)
@@ -217,10 +224,9 @@ class _Run:
                 self._enter_archived(file, table, prepared, copy)
 
     def _enter_archived(
-        self, file: InboxFile, table: TableContract, prepared: Prepared, copy: Path | None
+        self, file: InboxFile, table: TableContract, prepared: Prepared, copy: Path
     ) -> None:
-        if copy is not None:
-            self.archive.keep(table, prepared.digest, copy)
+        self.archive.keep(table, prepared.digest, copy)
         try:
             self._enter(file, table, prepared)
         except RefusedFileError:
@@ -305,7 +311,7 @@ class _Run:
         self, file: InboxFile, table: TableContract, prepared: Prepared
     ) -> tuple[int, Counts]:
         with transaction(self.con):
-            counts = store_content(self.con, prepared)
+            counts = store_content(self.con, prepared, self.guard)
             number = self._append(file, table, prepared.digest, prepared.raw_digest)
             schema_history.record_drift(
                 self.con, table, prepared.drift, digest=prepared.digest,

@@ -31,6 +31,7 @@ from crm_pipeline.defs.landing.records import Split, read_header, split_records
 from crm_pipeline.defs.landing.sqltext import identifier, literal, path_literal
 from crm_pipeline.defs.landing.stream import Normalised, UnreadableFileError, copy_raw, normalise
 from crm_pipeline.disk import is_full
+from crm_pipeline.vault.private import places
 
 _PARQUET_MAGIC = b"PAR1"
 
@@ -55,6 +56,7 @@ class Prepared:
         notes: What the user should know although the file lands.
         drift: How its columns differ from the declared ones, although it lands.
         split: The records, where the file had to be cut.
+        erased_lines: Lines of the content that the copy does not hold any more.
     """
 
     contract: TableContract
@@ -73,6 +75,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
     drift: tuple[Drift, ...] = ()
     split: Split | None = None
+    erased_lines: tuple[int, ...] = ()
 
 
 def prepare(
@@ -100,6 +103,7 @@ def prepare(
             encoding=contract.encoding,
             fallback_encoding=contract.fallback_encoding,
             archive=archive,
+            place=places(parts_folder, is_private=contract.is_sealed),
         )
     except UnreadableFileError as fault:
         raise RefusedFileError(str(fault)) from fault
@@ -140,7 +144,7 @@ def split(prepared: Prepared) -> Prepared:
     folder.mkdir(exist_ok=True)
     result = split_records(
         text.parts,
-        folder,
+        places(folder, is_private=contract.is_sealed),
         Grammar.of(contract),
         field_count=prepared.field_count,
         header_lines=prepared.header_lines,
@@ -161,7 +165,7 @@ def must_split(prepared: Prepared) -> bool:
     if prepared.text is None:
         return False
     grammar = Grammar.of(prepared.contract)
-    if not prepared.text.is_clean:
+    if not prepared.text.is_clean or prepared.erased_lines:
         return True
     return grammar.needs_splitting(prepared.field_count) or prepared.header_lines > 1
 
@@ -248,7 +252,7 @@ def json_pointer(key: str) -> str:
 def _prepare_parquet(
     contract: TableContract, path: Path, folder: Path, archive: Path | None
 ) -> Prepared:
-    copy = folder / "content.parquet"
+    copy = places(folder, is_private=contract.is_sealed)("content.parquet")
     digest, size = copy_raw(path, copy)
     if archive:
         copy_raw(copy, archive)

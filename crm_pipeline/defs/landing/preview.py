@@ -19,6 +19,7 @@ from crm_pipeline.defs.landing.content import Counts, NeedsSplittingError, inser
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.defs.landing.drift import RefusedFileError
 from crm_pipeline.defs.landing.grammar import Grammar
+from crm_pipeline.defs.landing.guard import Guard
 from crm_pipeline.defs.landing.inbox import table_for
 from crm_pipeline.defs.landing.prepare import must_split, prepare, split
 from crm_pipeline.defs.landing.records import read_header
@@ -146,6 +147,7 @@ def _check(
     folder: Path,
     fault_limit: int,
 ) -> CheckReport:
+    guard = Guard(folder, None, keeps=False)
     ledger.ensure_control(con)
     ledger.create_landing_table(con, contract)
     con.execute(f"set TimeZone = '{contract.time_zone}'")
@@ -155,12 +157,12 @@ def _check(
             prepared = split(prepared)
         con.begin()
         try:
-            counts = insert_content(con, prepared)
+            counts = insert_content(con, prepared, guard)
         except NeedsSplittingError:
             con.rollback()
             con.begin()
             prepared = split(prepared)
-            counts = insert_content(con, prepared)
+            counts = insert_content(con, prepared, guard)
         con.commit()
     except RefusedFileError as fault:
         return CheckReport(contract.source, contract.name, None, refusal=str(fault))

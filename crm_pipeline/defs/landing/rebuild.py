@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from crm_pipeline.defs.landing.archive import Archive
 from crm_pipeline.defs.landing.content import NeedsSplittingError
 from crm_pipeline.defs.landing.contracts import TableContract
 from crm_pipeline.defs.landing.drift import RefusedFileError
+from crm_pipeline.defs.landing.guard import Guard
 from crm_pipeline.defs.landing.prepare import Prepared, must_split, prepare, split
 from crm_pipeline.defs.landing.store import store_content, transaction
 from crm_pipeline.defs.landing.stream import digest_of_bytes
+from crm_pipeline.vault.private import places
 
 Scratch = Callable[[], AbstractContextManager[Path]]
 
@@ -41,6 +44,7 @@ def land_again(
     inbox: Path,
     scratch: Scratch,
     clock: Callable[[], datetime],
+    guard: Guard,
 ) -> None:
     """Rebuild the landing table for the contract as it is now.
 
@@ -52,7 +56,7 @@ def land_again(
     while True:
         try:
             with transaction(con):
-                _rebuild(con, table, paths, to_split, archive, scratch, clock)
+                _rebuild(con, table, paths, to_split, archive, scratch, clock, guard)
             return
         except _SplitContentError as fault:
             to_split.add(fault.digest)
@@ -86,9 +90,7 @@ def _paths_of_contents(
             paths[entry.digest] = waiting
     lost = sorted({entry.file_name for entry in current if entry.digest not in paths})
     if lost:
-        why = "its archived copy is damaged" if damaged else (
-            "files with direct identifiers are never archived"
-        )  # fmt: skip
+        why = "its archived copy is damaged" if damaged else "its archived copy is gone"
         raise RefusedFileError(
             f"{', '.join(lost)} is neither archived nor in inbox/{table.source}/ as it "
             f"landed ({why}): deliver it again, or undo the change"
@@ -104,6 +106,7 @@ def _rebuild(
     archive: Archive,
     scratch: Scratch,
     clock: Callable[[], datetime],
+    guard: Guard,
 ) -> None:
     held = ledger.current_entries(con, table)
     before = ledger.contents(con, table)
@@ -113,12 +116,15 @@ def _rebuild(
     done: set[str] = set()
     for old, path in paths.items():
         file_name = max(entry.file_name for entry in held if entry.digest == old)
-        with scratch() as folder:
-            copy = folder / "archive" if table.is_archived else None
-            prepared = _prepared(table, path, folder, copy, file_name, old in to_split)
+        with scratch() as folder, archive.opened(table, path, folder) as (plain, erased):
+            copy = places(folder, is_private=table.is_sealed)("archive")
+            prepared = _prepared(table, plain, folder, copy, file_name, old in to_split, erased)
+            if erased:
+                # it stands for the whole content, with its lines where they were
+                prepared = replace(prepared, digest=old)
             if prepared.digest not in done:
                 try:
-                    store_content(con, prepared)
+                    store_content(con, prepared, guard)
                 except NeedsSplittingError as fault:
                     raise _SplitContentError(old) from fault
                 except RefusedFileError as fault:
@@ -130,8 +136,9 @@ def _rebuild(
                     before=before[old].contract_digest if old in before else None, now=clock(),
                 )  # fmt: skip
             # Another encoding gives another text; and what came from the inbox is archived again.
-            if copy is not None and path != archive.path(table, prepared.digest):
-                archive.keep(table, prepared.digest, copy)
+            place = archive.path(table, prepared.digest, is_sealed=table.is_sealed or bool(erased))
+            if path != place:
+                archive.keep(table, prepared.digest, copy, erased)
         if prepared.digest == old:
             continue
         # The names that held the old text hold the new one now.
@@ -144,12 +151,18 @@ def _rebuild(
 
 
 def _prepared(
-    table: TableContract, path: Path, folder: Path, copy: Path | None, name: str, is_split: bool
+    table: TableContract,
+    path: Path,
+    folder: Path,
+    copy: Path,
+    name: str,
+    is_split: bool,
+    erased: tuple[int, ...],
 ) -> Prepared:
     content = folder / "content"
     content.mkdir()
     try:
-        prepared = prepare(table, path, content, copy)
+        prepared = replace(prepare(table, path, content, copy), erased_lines=erased)
         return split(prepared) if is_split or must_split(prepared) else prepared
     except RefusedFileError as fault:
         raise RefusedFileError(f"{name}: {fault}") from fault

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from crm_pipeline.defs.landing.grammar import Grammar
 from crm_pipeline.defs.landing.stream import Part
+from crm_pipeline.vault.private import Place
 
 MAX_RECORD_BYTES = 16 << 20
 MAX_VALUE_LINES = 10_000
@@ -83,7 +84,7 @@ def read_header(parts: Sequence[Part], grammar: Grammar) -> tuple[bytes, int, in
 
 def split_records(
     parts: Sequence[Part],
-    folder: Path,
+    place: Place,
     grammar: Grammar,
     *,
     field_count: int,
@@ -95,7 +96,7 @@ def split_records(
 
     Args:
         parts: The normalised file.
-        folder: Where to write.
+        place: Where to write.
         grammar: How lines become fields.
         field_count: Fields of a record.
         header_lines: Physical lines to skip at the start, the header and blanks before it.
@@ -103,7 +104,7 @@ def split_records(
             that an unclosed quote would swallow from lines of a long text.
         keeps_raw: Whether the text of a bad line may be kept.
     """
-    splitter = _Splitter(parts, folder, grammar, field_count, types, keeps_raw)
+    splitter = _Splitter(parts, place, grammar, field_count, types, keeps_raw)
     return splitter.run(header_lines)
 
 
@@ -111,7 +112,7 @@ class _Splitter:
     def __init__(
         self,
         parts: Sequence[Part],
-        folder: Path,
+        place: Place,
         grammar: Grammar,
         field_count: int,
         types: Sequence[str | None],
@@ -123,8 +124,8 @@ class _Splitter:
         self.field_count = field_count
         self.shapes = [_SHAPES.get((kind or "").split("(")[0]) for kind in types]
         self.keeps_raw = keeps_raw
-        self.records_path = folder / "records.csv"
-        self.faults_path = folder / "faults.csv"
+        self.records_path = place("records.csv")
+        self.faults_path = place("faults.csv")
         if grammar.quote:
             self.whole, self.any_width, self.still_open, self.inside = grammar.patterns(field_count)
         self.number = 0

@@ -9,12 +9,19 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from crm_pipeline.defs.landing.contracts import ColumnContract, SourceContract, TableContract
+from crm_pipeline.defs.landing.contracts import (
+    TOKENS,
+    ColumnContract,
+    SourceContract,
+    TableContract,
+)
 from crm_pipeline.errors import UserError
+from crm_pipeline.vault.phones import COUNTRIES
 
 FORMATS = ("csv", "parquet", "jsonl")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -37,10 +44,13 @@ _TABLE_SETTINGS = frozenset(
         "expected_every_days", "max_quarantine_rate", "control_total", "ignored_columns",
     }
 )  # fmt: skip
-_SOURCE_SETTINGS = frozenset({"namespace", "time_zone", "currency", "as_of"})
+_SOURCE_SETTINGS = frozenset({"namespace", "time_zone", "currency", "as_of", "country"})
 _COLUMN_SETTINGS = frozenset(
-    {"header", "required", "pii", "minimum", "maximum", "unit", "identifies", "identity"}
-)
+    {
+        "header", "required", "pii", "minimum", "maximum", "unit", "identifies", "identity",
+        "token", "text",
+    }
+)  # fmt: skip
 _EVENT_RANGE = ("1900-01-01", "2199-12-31 23:59:59.999999")
 _CALENDAR_RANGE = ("0001-01-01", "9999-12-31 23:59:59.999999")
 
@@ -132,17 +142,24 @@ def _source(name: str, nodes: list[Mapping[str, Any]]) -> SourceContract:
             as_of = date.fromisoformat(str(as_of)[:10])
         except ValueError as fault:
             raise reader.error(f"as_of is {as_of!r}", "write a date as YYYY-MM-DD") from fault
+    namespace, country = reader.text("namespace") or name, reader.text("country")
+    if country is not None and country not in COUNTRIES:
+        raise reader.error(
+            f"country is {country!r}", f"write one of {', '.join(sorted(COUNTRIES))}"
+        )
     return SourceContract(
         name=name,
-        namespace=reader.text("namespace") or name,
+        namespace=namespace,
         time_zone=time_zone,
         currency=reader.text("currency"),
         as_of=as_of,
-        tables=tuple(_table(node, time_zone) for node in nodes),
+        tables=tuple(
+            replace(_table(node, time_zone, country), namespace=namespace) for node in nodes
+        ),
     )
 
 
-def _table(node: Mapping[str, Any], time_zone: str) -> TableContract:
+def _table(node: Mapping[str, Any], time_zone: str, country: str | None) -> TableContract:
     source, name = str(node["source_name"]), str(node["name"])
     meta = (node.get("config") or {}).get("meta") or node.get("meta") or {}
     reader = _Reader(
@@ -164,6 +181,11 @@ def _table(node: Mapping[str, Any], time_zone: str) -> TableContract:
     key = reader.texts("key")
     version, event_time = reader.text("version"), reader.text("event_time")
     columns = _columns(reader, node, key, event_time)
+    if country is None and any(column.token == "phone" for column in columns):
+        raise reader.error(
+            "a column has token: phone", "say under the source's meta of which country numbers "
+            "without a country code are, such as country: DE"
+        )  # fmt: skip
     named = [("key", part) for part in key]
     named += [("version", version)] if version else []
     named += [("event_time", event_time)] if event_time else []
@@ -171,10 +193,11 @@ def _table(node: Mapping[str, Any], time_zone: str) -> TableContract:
         column = next((item for item in columns if item.name == column_name), None)
         if column is None:
             raise reader.error(f"{setting} names no column: {column_name}", "name a declared one")
-        if not column.is_stored:
+        if column.is_direct and not (column.token and setting == "key"):
             raise reader.error(
                 f"{setting} {column_name} is personal (pii: direct) and never stored",
-                "name another column",
+                "name another column"
+                + (", or let a token stand for it (token: email)" if setting == "key" else ""),
             )
         if setting == "event_time" and not column.is_temporal:
             raise reader.error(
@@ -204,7 +227,9 @@ def _table(node: Mapping[str, Any], time_zone: str) -> TableContract:
         null_tokens=null_tokens,
         date_formats=reader.texts("date_format"),
         timestamp_formats=reader.texts("timestamp_format"),
-        key=key,
+        key=tuple(
+            stored.name for part in key for c in columns if c.name == part for stored in c.stored
+        ),
         version=version,
         event_time=event_time,
         expected_every_days=reader.number("expected_every_days", 0, 36500),
@@ -212,6 +237,7 @@ def _table(node: Mapping[str, Any], time_zone: str) -> TableContract:
         control_total=reader.text("control_total"),
         columns=columns,
         ignored_columns=reader.texts("ignored_columns"),
+        country=country,
     )
 
 
@@ -261,9 +287,11 @@ def _columns(
         raise reader.error(
             f"several columns identify {', '.join(twice)}", "mark the one that names the row's own"
         )
-    if not any(column.is_stored for column in columns):
+    if not any(column.stored for column in columns):
         raise reader.error("it declares no column to store", "list its columns with data_type")
     folded = [column.name.lower() for column in columns]
+    # what stands in a direct identifier's place must not take another column's name
+    folded += [s.name.lower() for c in columns if c.is_direct for s in c.stored]
     if twice := sorted({name for name in folded if folded.count(name) > 1}):
         raise reader.error(f"column {', '.join(twice)} is declared twice", "declare it once")
     return columns
@@ -297,6 +325,7 @@ def _column(
         default_low, default_high = _EVENT_RANGE if is_event_time else _CALENDAR_RANGE
         low, high = low or default_low, high or default_high
     pii, header = reader.text("pii"), reader.text("header")
+    token, text = _in_its_place(reader, data_type)
     return ColumnContract(
         name=name,
         data_type=data_type,
@@ -307,7 +336,35 @@ def _column(
         maximum=high,
         identifies=reader.texts("identifies"),
         identity=reader.text("identity"),
+        token=token,
+        text=text,
     )
+
+
+def _in_its_place(reader: _Reader, data_type: str) -> tuple[str | None, str | None]:
+    """Return what stands in a direct identifier's place: its kind of token, or its scores."""
+    token, text = reader.text("token"), reader.text("text")
+    if token not in (None, *TOKENS):
+        raise reader.error(f"token is {token!r}", f"use one of {', '.join(TOKENS)}")
+    if text not in (None, "scores"):
+        raise reader.error(f"text is {text!r}", "write scores")
+    is_direct = reader.text("pii") == "direct"
+    for name, value in (("token", token), ("text", text)):
+        if value and not is_direct:
+            raise reader.error(f"{name}: {value} without pii: direct", "write both, or neither")
+        if value and data_type != "varchar":
+            raise reader.error(f"{name}: {value} on a {data_type}", "make it a varchar")
+    if token and text:
+        raise reader.error("token and text", "write one of them")
+    if is_direct and not token:
+        if kind := reader.text("identifies"):
+            raise reader.error(
+                f"identifies: {kind} on a column that is never stored",
+                "let a token stand for it (token: email, phone or text)",
+            )
+    if token and reader.text("identity"):
+        raise reader.error("identity on a token", "leave it out: a value is normalised first")
+    return token, text
 
 
 def _bound(reader: _Reader, data_type: str, name: str) -> str | None:

@@ -11,6 +11,7 @@ from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.content import Counts, insert_content
 from crm_pipeline.defs.landing.contracts import TableContract
 from crm_pipeline.defs.landing.drift import RefusedFileError
+from crm_pipeline.defs.landing.guard import Guard
 from crm_pipeline.defs.landing.prepare import Prepared
 
 
@@ -26,16 +27,24 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     con.commit()
 
 
-def store_content(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> Counts:
+def store_content(con: duckdb.DuckDBPyConnection, prepared: Prepared, guard: Guard) -> Counts:
     """Write a content's rows, its quarantine and its account; the caller holds a transaction.
+
+    What is personal of it is in the vault, for good, before this returns: a row in the warehouse
+    without its values would be a loss, values without a row are swept.
 
     Raises:
         NeedsSplittingError: The file has to be cut into records first; roll back.
         RefusedFileError: Too few of its rows fit; roll back.
     """
+    con.execute(f"set TimeZone = '{prepared.contract.time_zone}'")
+    with guard.content():
+        return _store(con, prepared, guard)
+
+
+def _store(con: duckdb.DuckDBPyConnection, prepared: Prepared, guard: Guard) -> Counts:
     table = prepared.contract
-    con.execute(f"set TimeZone = '{table.time_zone}'")
-    counts = insert_content(con, prepared)
+    counts = insert_content(con, prepared, guard)
     content = ledger.Content(
         source=table.source,
         table_name=table.name,
@@ -55,10 +64,11 @@ def store_content(con: duckdb.DuckDBPyConnection, prepared: Prepared) -> Counts:
 
 def is_too_bad(table: TableContract, counts: Counts) -> bool:
     """Whether so little of a content is good that it must not replace what was good."""
-    if counts.read > 0 and counts.accepted == 0:
+    read, quarantined = counts.read - counts.erased, counts.quarantined - counts.erased
+    if read > 0 and counts.accepted == 0:
         return True
     limit = table.max_quarantine_rate
-    return limit is not None and counts.quarantined > limit * counts.read
+    return limit is not None and quarantined > limit * read
 
 
 def _check_rate(

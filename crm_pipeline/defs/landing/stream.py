@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from crm_pipeline.vault.private import Place, places
+
 CHUNK_BYTES = 1 << 20
 PART_BYTES = 64 << 20
 """The normalised copy is cut into parts of this size, so that they can be parsed in parallel."""
@@ -78,6 +80,7 @@ def normalise(
     encoding: str,
     fallback_encoding: str,
     archive: Path | None = None,
+    place: Place | None = None,
 ) -> Normalised:
     """Write the normalised copy of ``path`` into ``folder`` and describe it.
 
@@ -88,17 +91,19 @@ def normalise(
             file is valid UTF-8, else ``fallback_encoding``.
         fallback_encoding: See above.
         archive: Where to write the file's bytes as they came, gzip-compressed.
+        place: Where each part goes; ``None`` means into ``folder``.
 
     Raises:
         UnreadableFileError: Truncated or damaged compression, or not text of the encoding.
     """
     wanted = "utf-8" if encoding == "auto" else encoding
+    place = place or places(folder, is_private=False)
     try:
-        return _Pass(path, folder, wanted, encoding == "auto", archive).run()
+        return _Pass(path, place, wanted, encoding == "auto", archive).run()
     except _NotInEncodingError:
         for part in folder.iterdir():
             part.unlink()
-        return _Pass(path, folder, fallback_encoding, False, archive).run()
+        return _Pass(path, place, fallback_encoding, False, archive).run()
 
 
 def digest_of_bytes(path: Path) -> str:
@@ -122,7 +127,7 @@ class _Pass:
     """One pass. The writing half runs in a second thread: zlib and hashlib release the GIL."""
 
     def __init__(
-        self, path: Path, folder: Path, encoding: str, is_strict: bool, archive: Path | None
+        self, path: Path, place: Place, encoding: str, is_strict: bool, archive: Path | None
     ) -> None:
         self.path = path
         self.encoding = encoding
@@ -130,7 +135,7 @@ class _Pass:
         self.raw_digest, self.raw_size = hashlib.sha256(), 0
         self.is_gzip = False
         self.archive = archive
-        self.writer = _PartWriter(folder)
+        self.writer = _PartWriter(place)
 
     def run(self) -> Normalised:
         worker = _Worker(self.writer.write)
@@ -257,14 +262,15 @@ def _unify_line_ends(chunks: Iterator[bytes]) -> Iterator[bytes]:
 class _PartWriter:
     """Digests and counts the normalised text, and writes it as parts."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, place: Place) -> None:
+        self.place = place
         self.digest = hashlib.sha256()
         self.line_count = 0
         self.is_clean = True
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
         self.parts: list[Part] = []
         self._file: BinaryIO | None = None
+        self._path = Path()
         self._part_lines = 0
         self._part_bytes = 0
 
@@ -293,7 +299,8 @@ class _PartWriter:
 
     def _append(self, data: bytes) -> None:
         if self._file is None:
-            self._file = (self.folder / f"part{len(self.parts):05d}.txt").open("wb")
+            self._path = self.place(f"part{len(self.parts):05d}.txt")
+            self._file = self._path.open("wb")
         self._file.write(data)
         lines = data.count(b"\n")
         self.line_count += lines
@@ -305,7 +312,7 @@ class _PartWriter:
             return
         self._file.close()
         first = self.line_count - self._part_lines + 1
-        self.parts.append(Part(Path(self._file.name), first, self._part_lines))
+        self.parts.append(Part(self._path, first, self._part_lines))
         self._file, self._part_lines, self._part_bytes = None, 0, 0
 
 

@@ -32,7 +32,7 @@ def _create_views(
     landed = f"landing.{identifier(contract.identifier)}"
     rows = _rows_that_count(contract, landed, each_version)
     con.execute(f"create or replace view raw.{identifier(view)} as {rows}")
-    for column in contract.columns:
+    for column in contract.stored_columns:
         for kind in column.identifies:
             rows = _rows_touched(contract, column, kind, landed, each_version)
             name = identifier(f"{view}__{kind}")

@@ -21,6 +21,7 @@ import duckdb
 from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.archive import Archive
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
+from crm_pipeline.defs.landing.guard import Guard, guarding
 from crm_pipeline.defs.landing.prepare import RefusedFileError
 from crm_pipeline.defs.landing.rebuild import Scratch, land_again
 from crm_pipeline.defs.landing.sqltext import identifier
@@ -68,6 +69,7 @@ def write_warehouse(
     moment: Moment,
     contracts: Mapping[str, SourceContract],
     home: Path,
+    master_key: str | None = None,
 ) -> None:
     """Fill the new warehouse ``p``, in use on ``con``, from the company's, attached as ``w``.
 
@@ -76,6 +78,7 @@ def write_warehouse(
         moment: Which moment.
         contracts: All sources, by name.
         home: The new home; its ``archive/`` is in place.
+        master_key: The company's.
 
     Raises:
         UserError: Nothing had landed by then, or a content of then is no longer kept.
@@ -85,9 +88,10 @@ def write_warehouse(
     if con.execute("select 1 from control.files limit 1").fetchone() is None:
         raise UserError("nothing had landed by then: give a later moment.")
     lost: list[str] = []
-    for source in contracts.values():
-        for table in source.tables:
-            lost += _write_table(con, table, home)
+    with guarding(home, master_key) as guard:
+        for source in contracts.values():
+            for table in source.tables:
+                lost += _write_table(con, table, home, guard)
     if lost:
         raise UserError(
             f"{', '.join(lost)}: the content that counted then is no longer kept (see "
@@ -104,7 +108,9 @@ def _tables(con: duckdb.DuckDBPyConnection, schema: str) -> set[str]:
     return {name for (name,) in rows}
 
 
-def _write_table(con: duckdb.DuckDBPyConnection, table: TableContract, home: Path) -> list[str]:
+def _write_table(
+    con: duckdb.DuckDBPyConnection, table: TableContract, home: Path, guard: Guard
+) -> list[str]:
     """Copy the contents of one table that count; return the files whose content cannot be had."""
     if table.identifier not in _tables(con, "landing"):
         ledger.create_landing_table(con, table)
@@ -148,8 +154,9 @@ def _write_table(con: duckdb.DuckDBPyConnection, table: TableContract, home: Pat
         return []
     try:
         land_again(
-            con, table, archive=Archive(home / "archive"), inbox=home / "inbox",
+            con, table, archive=Archive(home / "archive", guard), inbox=home / "inbox",
             scratch=_folders(home / "tmp"), clock=lambda: datetime.now(UTC).replace(tzinfo=None),
+            guard=guard,
         )  # fmt: skip
     except RefusedFileError:
         return [f"{table.source}/{table.name}/{file}" for (file,) in missing]

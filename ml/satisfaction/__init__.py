@@ -1,0 +1,1 @@
+"""What free text says of a customer's satisfaction, without keeping the text."""
