@@ -293,13 +293,8 @@ def _changed_rows(con: duckdb.DuckDBPyConnection, table: TableContract, where: s
 
 
 def _name_touched(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
-<<<<<<< HEAD
-    for column in table.columns:
-        for kind in column.identifies:
-=======
     for column in table.stored_columns:
-        if column.identifies:
->>>>>>> 6a9df246036acac37296d04de82fa9e4da0fc674
+        for kind in column.identifies:
             con.execute(
                 "insert into control.touched "
                 f"select distinct {literal(table.source)}, {literal(kind)}, "
@@ -310,15 +305,9 @@ def _name_touched(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
 
 def _find_values(con: duckdb.DuckDBPyConnection, table: TableContract) -> None:
     """Note how each touched entity is written in a table: by that its rows are found at once."""
-<<<<<<< HEAD
-    for column in table.columns:
+    for column in table.stored_columns:
         name = identifier(column.name)
         for kind in column.identifies:
-=======
-    for column in table.stored_columns:
-        if column.identifies:
-            name = identifier(column.name)
->>>>>>> 6a9df246036acac37296d04de82fa9e4da0fc674
             con.execute(
                 "insert into control.touched_values "
                 f"select {literal(table.source)}, {literal(table.name)}, "

@@ -182,13 +182,8 @@ class TableContract:
         return next(column for column in self.stored_columns if column.name == name)
 
     def identity_of(self, kind: str) -> ColumnContract | None:
-<<<<<<< HEAD
-        """Return the column that identifies a ``kind`` of entity, or ``None``."""
-        return next((column for column in self.columns if kind in column.identifies), None)
-=======
         """Return the stored column that identifies a ``kind`` of entity, or ``None``."""
-        return next((column for column in self.stored_columns if column.identifies == kind), None)
->>>>>>> 6a9df246036acac37296d04de82fa9e4da0fc674
+        return next((column for column in self.stored_columns if kind in column.identifies), None)
 
     @property
     def digest(self) -> str:

@@ -219,10 +219,10 @@ class _Batch:
             if not column.identifies:
                 continue
             numbers = self._numbers(index, column)
-            if column.identifies == CUSTOMER and self.table.is_sealed:
+            if CUSTOMER in column.identifies and self.table.is_sealed:
                 self.persons = self._identities(CUSTOMER, numbers, {})
-            if erased:
-                hashes = self._identities(column.identifies, numbers, {"": b""})
+            for kind in column.identifies if erased else ():
+                hashes = self._identities(kind, numbers, {"": b""})
                 for at, one in enumerate(hashes):
                     if one in erased:
                         self.faults.setdefault(at, (ERASED, index + 1, column.name))

@@ -17,6 +17,8 @@ create or replace table control.run_settings (
     clv_holdout_days integer not null, discount_rate double not null, currency varchar not null,
     time_zone varchar not null)
 """
+NO_CURRENCY = "XXX"
+"""ISO 4217's code where no currency is involved: a help desk or a web log alone has no amounts."""
 HOLDOUTS_IN_HISTORY = 3
 """A value model needs more history to learn from than it is tested on."""
 
@@ -30,6 +32,8 @@ def reporting_currency(settings: Settings, contracts: Mapping[str, SourceContrac
     theirs = {name: contracts[name].currency for name in settings.sources}
     stated = {currency for currency in theirs.values() if currency}
     currency = settings.currency or (next(iter(stated)) if len(stated) == 1 else None)
+    if currency is None and not stated:
+        return NO_CURRENCY
     if currency is None:
         raise UserError(f"the sources' currencies differ ({theirs}): set CRM_CURRENCY.")
     other = sorted(name for name, own in theirs.items() if own and own != currency)
