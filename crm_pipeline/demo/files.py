@@ -101,9 +101,9 @@ LAYOUTS = {
     "owners": Layout(SALES, "", PLAIN_TIME, 0, encoding="gb18030"),
     "accounts": Layout(SALES, "created_at", GERMAN_TIME, 0, ";", "latin-1", "\r\n"),
     "customer_links": Layout(SALES, "", PLAIN_TIME, 0, suffix=".parquet"),
-    "leads": Layout(SALES, "created_at", ISO_TIME, 12, suffix=".jsonl"),
-    "opportunities": Layout(SALES, "opened_at", GERMAN_TIME, 12, ";"),
-    "opportunity_stages": Layout(SALES, "entered_at", PLAIN_TIME, 12, suffix=".csv.gz"),
+    "leads": Layout(SALES, "created_at", ISO_TIME, 0, suffix=".jsonl"),
+    "opportunities": Layout(SALES, "opened_at", GERMAN_TIME, 0, ";"),
+    "opportunity_stages": Layout(SALES, "entered_at", PLAIN_TIME, 0, suffix=".csv.gz"),
 }
 DEPARTMENTS = (DESK, MARKETING, SALES)
 """Sources of the demo company beside the shop."""

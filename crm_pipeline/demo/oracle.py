@@ -189,9 +189,7 @@ class Posterior:
     marks: Marks = NO_MARKS
 
     @classmethod
-    def of(
-        cls, calendar: Calendar, history: pd.DataFrame, marks: Marks = NO_MARKS
-    ) -> Posterior:
+    def of(cls, calendar: Calendar, history: pd.DataFrame, marks: Marks = NO_MARKS) -> Posterior:
         """From rows of ``history_at``: the records tell an order's day, so take its noon."""
         start = pd.Timestamp(calendar.start)
         return cls(

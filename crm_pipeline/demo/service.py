@@ -232,9 +232,7 @@ def _interactions(
             "occurred_at": instants(at[order]),
             "channel": text(np.asarray(CHANNELS, dtype=object)[channel[order]]),
             "direction": text(np.where(inbound[order], "inbound", "outbound")),
-            "kind": text(
-                np.asarray(("request", "answer", "follow_up"), dtype=object)[kind[order]]
-            ),
+            "kind": text(np.asarray(("request", "answer", "follow_up"), dtype=object)[kind[order]]),
             "duration_seconds": pa.array(talk, mask=talk < 0),
         }
     )

@@ -50,9 +50,7 @@ def sessions_table(
     at = orders.at[source] - np.where(
         bought, rng.integers(120, 1500, size), days * DAY_SECONDS + rng.integers(1800, 20_000, size)
     )
-    customer = np.where(
-        ~bought & (rng.random(size) < ANONYMOUS_RATE), -1, orders.customer[source]
-    )
+    customer = np.where(~bought & (rng.random(size) < ANONYMOUS_RATE), -1, orders.customer[source])
     cart = bought | (rng.random(size) < CART_RATE)
     checkout = bought | (cart & (rng.random(size) < CHECKOUT_RATE))
     bounced = ~cart & (rng.random(size) < 0.45)
@@ -137,10 +135,8 @@ def payments_table(
     )
 
 
-def inventory_table(
-    rng: np.random.Generator, catalogue: Catalogue, calendar: Calendar
-) -> pa.Table:
-    """Rows as delivered: what lies in stock of each article (services have none), counted on the first of a quarter."""
+def inventory_table(rng: np.random.Generator, catalogue: Catalogue, calendar: Calendar) -> pa.Table:
+    """Rows as delivered: what lies in stock of each article, counted once a quarter."""
     breaks = calendar.month_breaks(float(calendar.days))
     days = [int(day) for day in breaks if day < calendar.days][::3]
     goods = len(catalogue.sku)

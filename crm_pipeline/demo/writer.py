@@ -39,6 +39,7 @@ Progress = Callable[[int, int], None]
 """Told how many customers are written, and of how many."""
 
 _STAGING = ".incoming"
+ROWS_PER_KIND = 8
 
 
 class _Delivery:
@@ -101,7 +102,10 @@ class _Delivery:
                 if table in ("customers", "orders", "order_items", "returns")
                 else self.company.dirt_stream(block.number, table)
             )
-            faults = choose_rows(rng, table, rows.num_rows, at_least=int(block.number == 0))
+            # a small company shows every kind, but no table that is mostly dirt
+            room = rng is shared or rows.num_rows >= ROWS_PER_KIND * len(FAULTS[table])
+            at_least = int(block.number == 0 and room)
+            faults = choose_rows(rng, table, rows.num_rows, at_least=at_least)
             self._write_rows(table, rows, faults, stack)
 
     def _write_rows(

@@ -223,7 +223,10 @@ def test_no_incremental_model_depends_on_the_run_s_settings(manifest):
 
 
 def test_what_incremental_models_keep_is_read_from_touched_keys_only(manifest):
-    """A staging model that says nothing of what it is rebuilt by makes every change rebuild all."""
+    """A staging model that says nothing of what it is rebuilt by makes every change rebuild all.
+
+    Of small look-up tables that is meant: whose rows they explain is not on them.
+    """
     declared = [
         node["name"]
         for node in manifest["nodes"].values()
@@ -231,7 +234,8 @@ def test_what_incremental_models_keep_is_read_from_touched_keys_only(manifest):
         and node["name"].startswith("stg_")
         and not node["config"]["meta"].get("rebuilt_by")
     ]
-    assert all(name.startswith("stg_cdnow__") for name in declared), declared
+    look_ups = ("__owners", "__campaigns", "__customer_links")
+    assert all(name.startswith("stg_cdnow__") or name.endswith(look_ups) for name in declared)
 
 
 def test_disabling_a_source_changes_neither_keys_nor_lineage(repository):
