@@ -213,7 +213,7 @@ def marketing_tables(
     channels = np.asarray([c.channel for c in campaigns], dtype=object)
     costs = np.asarray([COST_CENTS[c.channel] for c in campaigns], dtype=np.int64)
     seconds = pa.array(np.asarray(clicked_at, dtype="datetime64[s]"), mask=~clicked)
-    campaign_no = labels[touches.campaign] if size else []
+    campaign_no: list[str] = labels[touches.campaign].tolist() if size else []
     rows = pa.table(
         {
             "touch_no": text(numbers),

@@ -262,7 +262,6 @@ def _skus(product: Ints, catalogue: Catalogue) -> pa.Array:
 
 def orders_table(block: int, orders: Orders, customer_numbers: np.ndarray) -> pa.Table:
     """Rows as delivered: one per order, by time."""
-    size = len(orders.customer)
     instructions = np.asarray([*INSTRUCTIONS, None], dtype=object)
     return pa.table(
         {
