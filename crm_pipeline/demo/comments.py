@@ -1,5 +1,6 @@
-"""What people write under a score: English and Chinese, in the score's spirit, sometimes naming
-somebody, an e-mail address or a telephone number.
+"""What people write under a score: English and Chinese, in the score's spirit.
+
+Some name a person, an e-mail address or a telephone number.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import IO, Any
@@ -114,6 +114,7 @@ LATE_TABLES = {
     "campaign_touches": "touch_no",
 }
 """Tables part of whose rows come late, by the last digit of this column."""
+GROUP_ROWS = 20_000
 LATE = -1
 """Partition of the rows delivered late; the others are numbered by months since year 0."""
 
@@ -251,10 +252,14 @@ class OpenFile:
 
 @dataclass
 class OpenParquet:
-    """One Parquet file being written: a row group a block, faulty rows among them."""
+    """One Parquet file being written, faulty rows among the others.
+
+    Rows wait until they fill a row group: the file's own description grows with the groups.
+    """
 
     writer: pq.ParquetWriter
     schema: pa.Schema
+    waiting: list[pa.Table] = field(default_factory=list)
 
     @classmethod
     def create(cls, folder: Path, name: str, schema: pa.Schema) -> OpenParquet:
@@ -263,14 +268,22 @@ class OpenParquet:
 
     def write_rows(self, rows: pa.Table) -> None:
         """Append good rows."""
-        self.writer.write_table(rows)
+        self.waiting.append(rows)
+        if sum(part.num_rows for part in self.waiting) >= GROUP_ROWS:
+            self._flush()
 
     def write_fault(self, fault: Fault, row: Mapping[str, Any]) -> None:
         """Append one faulty row."""
-        self.writer.write_table(pa.Table.from_pylist([dict(row)], schema=self.schema))
+        self.waiting.append(pa.Table.from_pylist([dict(row)], schema=self.schema))
+
+    def _flush(self) -> None:
+        if self.waiting:
+            self.writer.write_table(pa.concat_tables(self.waiting).combine_chunks())
+        self.waiting = []
 
     def close(self) -> None:
         """Finish the file."""
+        self._flush()
         self.writer.close()
 
 
