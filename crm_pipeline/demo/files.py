@@ -289,10 +289,10 @@ class OpenParquet:
 
 def format_times(rows: pa.Table, layout: Layout) -> pa.Table:
     """Instants as the text that the layout prescribes."""
-    for position, field in enumerate(rows.schema):
-        if pa.types.is_timestamp(field.type):
-            shown = pc.strftime(rows[field.name], format=layout.time_format)
-            rows = rows.set_column(position, field.name, shown)
+    for position, column in enumerate(rows.schema):
+        if pa.types.is_timestamp(column.type):
+            shown = pc.strftime(rows[column.name], format=layout.time_format)
+            rows = rows.set_column(position, column.name, shown)
     return rows
 
 
