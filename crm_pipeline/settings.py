@@ -21,6 +21,10 @@ from crm_pipeline.errors import UserError
 CHECKOUT = Path(__file__).resolve().parent.parent
 """The folder that holds ``dbt_project/`` and ``expectations/``: the checkout."""
 
+DEMO_COMPANY = ("demo", "demo_desk", "demo_marketing", "demo_sales")
+"""The demo company's sources, which are enabled where ``CRM_SOURCES`` says nothing: its shop, help
+desk, marketing and sales."""
+
 KNOWN = frozenset(
     {
         "CRM_HOME",
@@ -194,7 +198,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
             f"unknown setting {', '.join(sorted(unknown))}; known are {', '.join(sorted(KNOWN))}."
         )
     values = {name: value for name, value in environment.items() if value != ""}
-    sources = tuple(dict.fromkeys(s.strip() for s in values.get("CRM_SOURCES", "demo").split(",")))
+    named = values.get("CRM_SOURCES", ",".join(DEMO_COMPANY))
+    sources = tuple(dict.fromkeys(source.strip() for source in named.split(",")))
     if "" in sources:
         raise UserError("CRM_SOURCES has an empty name; write names with commas between, no more.")
     as_of = values.get("CRM_AS_OF")

@@ -25,18 +25,20 @@ _COMPLETE_JOURNEY = (
 def demo(options: argparse.Namespace) -> int:
     """Write the demo company's files, run everything on them, and say what to look at."""
     from crm_pipeline.commands.run import run_everything
-    from crm_pipeline.demo import write_demo
+    from crm_pipeline.demo import DEPARTMENTS, write_demo
 
     settings = load_settings()
     if "demo" not in settings.sources:
         raise UserError("CRM_SOURCES does not enable demo: unset it, or add demo to it.")
     prepare_home(settings)
     print(f"crm: writing the demo company ({options.customers} customers, {options.years} years)")
+    enabled = [name for name in DEPARTMENTS if name in settings.sources]
     write_demo(
         settings.inbox / "demo",
         settings.home / "demo_truth",
         customers=options.customers,
         years=options.years,
+        departments={name: settings.inbox / name for name in enabled},
     )
     code = run_everything(settings, sources=[])
     if code == 0:

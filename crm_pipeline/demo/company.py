@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from crm_pipeline.demo import people, sales
+from crm_pipeline.demo import leads, marketing, people, sales, service, web
 from crm_pipeline.demo.behaviour import (
     SEGMENTS,
     Calendar,
@@ -24,7 +24,15 @@ from crm_pipeline.demo.behaviour import (
     draw_orders,
 )
 from crm_pipeline.demo.catalogue import PRICE_RISE, SERVICES, Catalogue, build_catalogue
-from crm_pipeline.demo.tables import CENTS, amounts, instants, local_seconds, text
+from crm_pipeline.demo.persons import Persons
+from crm_pipeline.demo.tables import (
+    CENTS,
+    DAY_SECONDS,
+    amounts,
+    instants,
+    local_seconds,
+    text,
+)
 from crm_pipeline.errors import UserError
 
 BLOCK_CUSTOMERS = 1000
@@ -42,16 +50,24 @@ class Block:
 
     Attributes:
         number: Position of the block.
-        tables: By table name, the rows as delivered, before dirt: customers, orders,
-            order_items, returns.
-        true_customers: Latent parameters and totals, one row a customer.
-        true_orders: Every order with its day and amount.
+        tables: By table name, the rows as delivered, before dirt, of all departments.
+        truths: By name, what is known of them: customers (latent parameters and totals), orders
+            (day and amount), tickets, touches (of campaigns), opportunities.
     """
 
     number: int
     tables: dict[str, pa.Table]
-    true_customers: pa.Table
-    true_orders: pa.Table
+    truths: dict[str, pa.Table]
+
+    @property
+    def true_customers(self) -> pa.Table:
+        """Latent parameters and totals, one row a customer."""
+        return self.truths["customers"]
+
+    @property
+    def true_orders(self) -> pa.Table:
+        """Every order with its day and amount."""
+        return self.truths["orders"]
 
 
 @dataclass(frozen=True)
@@ -103,8 +119,14 @@ class DemoCompany:
     def _stream(self, *key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
 
-    def dirt_stream(self, number: int) -> np.random.Generator:
-        """Random numbers for the dirt of one block (or, at -1, of the products)."""
+    def dirt_stream(self, number: int, table: str = "") -> np.random.Generator:
+        """Random numbers for the dirt of one block (or, at -1, of the small tables).
+
+        Customers, orders, their lines, returns and products share a stream; every other table
+        has its own, by its name.
+        """
+        if table:
+            return self._stream(5, number + 1, *table.encode())
         return self._stream(2, number + 1)
 
     def products(self) -> pa.Table:
@@ -142,19 +164,69 @@ class DemoCompany:
             )
         return pa.concat_tables(versions)
 
+    @cached_property
+    def campaigns(self) -> list[marketing.Campaign]:
+        """What marketing does, and how strongly it works."""
+        return marketing.plan(self.calendar)
+
+    def small_tables(self) -> dict[str, pa.Table]:
+        """The tables that do not grow with the customers, by name."""
+        return {
+            "products": self.products(),
+            "inventory": web.inventory_table(self._stream(4, 0), self.catalogue, self.calendar),
+            "agents": service.agents_table(),
+            "campaigns": marketing.campaigns_table(self.campaigns, self.customers),
+            "owners": leads.owners_table(),
+        }
+
     def block(self, number: int) -> Block:
-        """Make one block: who its customers are, what they bought and brought back."""
+        """Make one block: who its customers are, what they bought and brought back.
+
+        First the process of ``behaviour.py``; then what service and campaigns change in it.
+        """
         first = number * BLOCK_CUSTOMERS
         size = min(BLOCK_CUSTOMERS, self.customers - first)
         behave, shop, bring_back, enrol = (self._stream(1, number, part) for part in range(4))
+        desk, campaign, more, talk, sell, visit, pay = (
+            self._stream(3, number, part) for part in range(7)
+        )
         buyers = size - int(PROSPECT_RATE * size)
         latents = draw_latents(behave, buyers, self.calendar)
         customer, time, amount = self._with_guests(behave, latents)
-        orders = sales.place_orders(shop, customer, time, amount, self.calendar)
-        lines = sales.fill_baskets(shop, orders, self.catalogue, self.calendar)
-        returns = sales.bring_back(bring_back, orders, lines, buyers, self.catalogue, self.calendar)
-        records = people.enrol(enrol, orders, size, self.calendar)
+        placed = sales.place_orders(shop, customer, time, amount, self.calendar)
+        filled = sales.fill_baskets(shop, placed, self.catalogue, self.calendar)
+        brought = sales.bring_back(
+            bring_back, placed, filled, buyers, self.catalogue, self.calendar
+        )
+        records = people.enrol(enrol, placed, size, self.calendar)
         numbers = np.asarray([f"K{first + i + 1:07d}" for i in range(size)], dtype=object)
+        persons = Persons.of(numbers, first)
+
+        tickets, gone = service.serve(desk, placed, size)
+        known = placed.customer >= 0
+        stay = ~known | (placed.at <= gone[placed.customer])
+        tickets = tickets.take(stay[tickets.order])
+        touches = marketing.run_campaigns(
+            campaign, self.campaigns, records, self._first_orders(placed, size),
+            np.minimum(gone, self._own_dropouts(latents, size)), self.calendar,
+        )  # fmt: skip
+        extra = marketing.caused_orders(more, touches, latents)
+        orders, lines, returns = sales.with_campaigns(
+            placed, filled, brought, stay, extra,
+            sales.fill_baskets(more, extra, self.catalogue, self.calendar),
+        )  # fmt: skip
+        order_no = sales.order_numbers(number, orders)
+        payer = web.draw_payers(pay, size)
+        desk_tables, true_tickets = service.desk_tables(
+            talk, number, tickets, sales.order_numbers(number, placed), persons, self.calendar
+        )
+        sent_tables, true_touches = marketing.marketing_tables(
+            more, number, self.campaigns, touches, records, orders, persons
+        )
+        sold_tables, true_opportunities = leads.business_tables(
+            sell, number, persons, self.catalogue, self.calendar
+        )
+        cents = sales.order_cents(orders, lines)
         return Block(
             number=number,
             tables={
@@ -162,10 +234,40 @@ class DemoCompany:
                 "orders": sales.orders_table(number, orders, numbers),
                 "order_items": sales.order_items_table(number, orders, lines, self.catalogue),
                 "returns": sales.returns_table(number, orders, returns, numbers, self.catalogue),
+                "payments": web.payments_table(
+                    pay, orders, order_no, numbers, cents, payer, self.calendar
+                ),
+                "sessions": web.sessions_table(
+                    visit, number, orders, order_no, numbers, self.calendar
+                ),
+                **desk_tables,
+                **sent_tables,
+                **sold_tables,
             },
-            true_customers=self._true_customers(latents, orders, lines, returns, records, numbers),
-            true_orders=sales.true_orders_table(number, orders, lines, numbers),
+            truths={
+                "customers": self._true_customers(
+                    latents, gone, payer, orders, lines, returns, records, numbers
+                ),
+                "orders": sales.true_orders_table(number, orders, lines, numbers),
+                "tickets": true_tickets,
+                "touches": true_touches,
+                "opportunities": true_opportunities,
+            },
         )
+
+    @staticmethod
+    def _first_orders(orders: sales.Orders, size: int) -> np.ndarray:
+        """Instant of each customer's first order; ``LATEST`` without one."""
+        first = np.full(size, marketing.LATEST)
+        known = orders.customer >= 0
+        np.minimum.at(first, orders.customer[known], orders.at[known])
+        return first
+
+    def _own_dropouts(self, latents: Latents, size: int) -> np.ndarray:
+        """Instant of each buyer's dropout by the process; 0 for those who never buy."""
+        instant = np.zeros(size)
+        instant[: len(latents.dropout)] = latents.dropout * DAY_SECONDS
+        return (instant + local_seconds(self.calendar.start)).astype(np.int64)
 
     def _with_guests(
         self, rng: np.random.Generator, latents: Latents
@@ -184,6 +286,8 @@ class DemoCompany:
     def _true_customers(
         self,
         latents: Latents,
+        gone: np.ndarray,
+        payer: np.ndarray,
         orders: sales.Orders,
         lines: sales.Lines,
         returns: sales.Returns,
@@ -206,6 +310,8 @@ class DemoCompany:
         )
         theirs = returns.customer >= 0
         returned = np.bincount(returns.customer[theirs], returns.cents[theirs], minlength=size)
+        days_gone = (gone[:buyers] - local_seconds(self.calendar.start)) / DAY_SECONDS
+        dropout = np.minimum(latents.dropout, days_gone)
         names = [SEGMENTS[segment].name for segment in latents.segment]
         return pa.table(
             {
@@ -216,7 +322,9 @@ class DemoCompany:
                 "spend_rate": latent(latents.spend_rate),
                 "mean_order_amount": latent(latents.mean_order_amount),
                 "first_order_time": latent(latents.first_order),
-                "dropout_time": latent(latents.dropout),
+                "dropout_time": latent(dropout),
+                "left_over_service": pa.array(gone < service.NEVER),
+                "payer": text(np.asarray(web.PAYERS, dtype=object)[payer]),
                 "order_count": pa.array(count),
                 "gross_amount": amounts(gross),
                 "returned_amount": amounts(returned),

@@ -26,7 +26,7 @@ class Fault:
 
     Attributes:
         kind: The reason that landing gives: bad_type, missing_value, out_of_range, ragged_line,
-            bad_json; or duplicate_row.
+            bad_json; or duplicate_row, unknown_customer, erased_customer, which land.
         column: The column at fault; empty where the whole row is.
         value: What the column holds instead.
     """
@@ -37,8 +37,11 @@ class Fault:
 
     @property
     def is_quarantined(self) -> bool:
-        """Whether landing must set the row aside; a duplicate lands and loses to its twin."""
-        return self.kind != "duplicate_row"
+        """Whether landing must set the row aside.
+
+        A duplicate lands and loses to its twin; a row that names nobody known lands and stays.
+        """
+        return self.kind != "duplicate_row" and self.kind not in STRANGERS
 
     @property
     def rate(self) -> float:
@@ -83,7 +86,80 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
         Fault("bad_json"),
         Fault("duplicate_row"),
     ),
+    "payments": (
+        Fault("bad_type", "amount", "forty"),
+        Fault("bad_type", "paid_at", "soon"),
+        Fault("missing_value", "payment_no"),
+        Fault("duplicate_row"),
+    ),
+    "sessions": (
+        Fault("missing_value", "session_no"),
+        Fault("out_of_range", "page_count", -1),
+        Fault("duplicate_row"),
+    ),
+    "inventory": (Fault("bad_type", "on_hand", "some"), Fault("duplicate_row")),
+    "tickets": (
+        Fault("bad_type", "opened_at", "last week"),
+        Fault("missing_value", "ticket_no"),
+        Fault("ragged_line"),
+        Fault("unknown_customer", "customer_no", "K9999999"),
+        Fault("duplicate_row"),
+    ),
+    "ticket_events": (
+        Fault("bad_type", "occurred_at", "after lunch"),
+        Fault("missing_value", "state"),
+        Fault("bad_json"),
+        Fault("duplicate_row"),
+    ),
+    "interactions": (
+        Fault("bad_type", "duration_seconds", "5 min"),
+        Fault("missing_value", "interaction_no"),
+        Fault("duplicate_row"),
+    ),
+    "survey_responses": (
+        Fault("out_of_range", "score", 99),
+        Fault("bad_type", "score", "好"),
+        Fault("missing_value", "response_no"),
+        Fault("duplicate_row"),
+    ),
+    "campaign_touches": (
+        Fault("bad_type", "touched_at", "tomorrow"),
+        Fault("missing_value", "campaign_no"),
+        Fault("erased_customer", "customer_no", "K9999998"),
+        Fault("duplicate_row"),
+    ),
+    "consents": (
+        Fault("bad_type", "changed_at", "2025-02-30T10:00:00"),
+        Fault("missing_value", "consent_no"),
+        Fault("duplicate_row"),
+    ),
+    "accounts": (
+        Fault("missing_value", "account_no"),
+        Fault("bad_type", "created_at", "30.02.2025 10:00:00"),
+        Fault("duplicate_row"),
+    ),
+    "customer_links": (Fault("missing_value", "account_no"), Fault("duplicate_row")),
+    "leads": (
+        Fault("bad_type", "created_at", "n/a"),
+        Fault("missing_value", "lead_no"),
+        Fault("bad_json"),
+        Fault("duplicate_row"),
+    ),
+    "opportunities": (
+        Fault("bad_type", "amount", "TBD"),
+        Fault("out_of_range", "amount", -1),
+        Fault("missing_value", "opportunity_no"),
+        Fault("ragged_line"),
+        Fault("duplicate_row"),
+    ),
+    "opportunity_stages": (
+        Fault("missing_value", "stage"),
+        Fault("bad_type", "entered_at", "Q3"),
+        Fault("duplicate_row"),
+    ),
 }
+STRANGERS = {"unknown_customer": "T9", "erased_customer": "M9"}
+"""Rows that land but name nobody known: the prefix of the number of their own that they get."""
 
 
 def choose_rows(
@@ -110,4 +186,7 @@ def choose_rows(
 
 def broken_copy(fault: Fault, row: Mapping[str, Any]) -> dict[str, Any]:
     """The faulty copy of ``row``; cutting the written line is up to the writer."""
+    if fault.kind in STRANGERS:
+        key = next(iter(row))
+        return {**row, key: STRANGERS[fault.kind] + str(row[key])[1:], fault.column: fault.value}
     return dict(row) if not fault.column else {**row, fault.column: fault.value}

@@ -9,12 +9,15 @@ Formats differ from table to table on purpose, so that landing meets what compan
 * ``orders_<month>_late.csv`` and the same of the items: what one till sent two months late
 * ``returns_<quarter>.jsonl.gz``: JSON lines
 
+``LAYOUTS`` has the others, of the help desk, marketing and sales.
+
 Rows are streamed into open files, block by block, in a hidden folder beside the inbox's files;
 a file appears in the inbox when it is whole, and is left alone where it has not changed.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import filecmp
 import gzip
@@ -22,7 +25,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +34,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 
 from crm_pipeline.demo.behaviour import Ints
 from crm_pipeline.demo.dirt import Fault
@@ -50,23 +54,67 @@ CORRECTED_DIGIT = "5"
 
 @dataclass(frozen=True)
 class Layout:
-    """How one table is written."""
+    """How one table is written, and in which department's folder.
 
+    ``months`` is what one file covers; 0 is one file for all.
+    """
+
+    source: str
     time_column: str
     time_format: str
     months: int
     delimiter: str = ","
     encoding: str = "utf-8"
     line_end: str = "\n"
-    is_json: bool = False
+    suffix: str = ".csv"
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the table is written as JSON lines."""
+        return self.suffix.startswith(".jsonl")
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether the table is written as Parquet."""
+        return self.suffix == ".parquet"
 
 
+DESK, MARKETING, SALES = "demo_desk", "demo_marketing", "demo_sales"
+SHOP = "demo"
 LAYOUTS = {
-    "customers": Layout("updated_at", GERMAN_TIME, 12, ";", "latin-1", "\r\n"),
-    "orders": Layout("ordered_at", PLAIN_TIME, 1),
-    "order_items": Layout("ordered_at", PLAIN_TIME, 1),
-    "returns": Layout("returned_at", ISO_TIME, 3, is_json=True),
+    "customers": Layout(SHOP, "updated_at", GERMAN_TIME, 12, ";", "latin-1", "\r\n"),
+    "products": Layout(SHOP, "updated_at", PLAIN_TIME, 0, suffix=".parquet"),
+    "orders": Layout(SHOP, "ordered_at", PLAIN_TIME, 1),
+    "order_items": Layout(SHOP, "ordered_at", PLAIN_TIME, 1),
+    "returns": Layout(SHOP, "returned_at", ISO_TIME, 3, suffix=".jsonl.gz"),
+    "payments": Layout(SHOP, "billed_at", PLAIN_TIME, 12, suffix=".csv.gz"),
+    "sessions": Layout(SHOP, "started_at", PLAIN_TIME, 12, suffix=".parquet"),
+    "inventory": Layout(SHOP, "counted_at", GERMAN_TIME, 12, ";", "utf-16", "\r\n"),
+    "agents": Layout(DESK, "", PLAIN_TIME, 0, encoding="gb18030"),
+    "tickets": Layout(DESK, "opened_at", PLAIN_TIME, 12),
+    "ticket_events": Layout(DESK, "occurred_at", ISO_TIME, 12, suffix=".jsonl.gz"),
+    "interactions": Layout(DESK, "occurred_at", PLAIN_TIME, 12, "\t", suffix=".csv.gz"),
+    "survey_responses": Layout(DESK, "responded_at", PLAIN_TIME, 12, encoding="gb18030"),
+    "campaigns": Layout(MARKETING, "started_at", PLAIN_TIME, 0, encoding="gb18030"),
+    "campaign_touches": Layout(MARKETING, "touched_at", PLAIN_TIME, 12, suffix=".csv.gz"),
+    "consents": Layout(MARKETING, "changed_at", ISO_TIME, 12, suffix=".jsonl"),
+    "owners": Layout(SALES, "", PLAIN_TIME, 0, encoding="gb18030"),
+    "accounts": Layout(SALES, "created_at", GERMAN_TIME, 0, ";", "latin-1", "\r\n"),
+    "customer_links": Layout(SALES, "", PLAIN_TIME, 0, suffix=".parquet"),
+    "leads": Layout(SALES, "created_at", ISO_TIME, 0, suffix=".jsonl"),
+    "opportunities": Layout(SALES, "opened_at", GERMAN_TIME, 0, ";"),
+    "opportunity_stages": Layout(SALES, "entered_at", PLAIN_TIME, 0, suffix=".csv.gz"),
 }
+DEPARTMENTS = (DESK, MARKETING, SALES)
+"""Sources of the demo company beside the shop."""
+LATE_TABLES = {
+    "orders": "order_no",
+    "order_items": "order_no",
+    "tickets": "ticket_no",
+    "campaign_touches": "touch_no",
+}
+"""Tables part of whose rows come late, by the last digit of this column."""
+GROUP_ROWS = 20_000
 LATE = -1
 """Partition of the rows delivered late; the others are numbered by months since year 0."""
 
@@ -83,12 +131,14 @@ def _month_label(number: int) -> str:
 def partitions(table: str, rows: pa.Table, end: date) -> Ints:
     """The partition of each row: its first month, or ``LATE``."""
     layout = LAYOUTS[table]
+    if not layout.months:
+        return np.zeros(rows.num_rows, dtype=np.int64)
     months = rows[layout.time_column].to_numpy().astype("datetime64[M]").astype(np.int64)
     months = months + 1970 * 12
     first = months // layout.months * layout.months
-    if table in ("orders", "order_items"):
+    if table in LATE_TABLES:
         late = (months == month_number(end) - LATE_MONTHS_BEFORE_END) & _ends_with(
-            rows["order_no"], LATE_DIGITS
+            rows[LATE_TABLES[table]], LATE_DIGITS
         )
         first = np.where(late, LATE, first)
     return first
@@ -105,12 +155,15 @@ def file_name(table: str, partition: int, end: date) -> str:
     if partition == LATE:
         sent = last - LATE_MONTHS_BEFORE_END + LATE_BY_MONTHS
         return f"{table}_{_month_label(sent)}_late.csv"
-    if table == "customers":
-        return f"{table}_{partition // 12:04d}.csv"
-    if table == "returns":
-        return f"{table}_{partition // 12:04d}-q{partition % 12 // 3 + 1}.jsonl.gz"
+    layout = LAYOUTS[table]
+    if not layout.months:
+        return table + layout.suffix
+    if layout.months == 12:
+        return f"{table}_{partition // 12:04d}{layout.suffix}"
+    if layout.months == 3:
+        return f"{table}_{partition // 12:04d}-q{partition % 12 // 3 + 1}{layout.suffix}"
     packed = ".gz" if partition <= last - COMPRESSED_AFTER_MONTHS else ""
-    return f"{table}_{_month_label(partition)}.csv{packed}"
+    return f"{table}_{_month_label(partition)}{layout.suffix}{packed}"
 
 
 def corrected_file(end: date) -> str:
@@ -151,13 +204,17 @@ class OpenFile:
         if name.endswith(".gz"):
             stream = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6)  # type: ignore[assignment]
         opened = cls(name, layout, stream, raw)
+        if layout.encoding == "utf-16":
+            raw.write(codecs.BOM_UTF16_LE)
         if not layout.is_json:
             opened._put(layout.delimiter.join(columns) + "\n")
         return opened
 
     def _put(self, lines: str) -> None:
         ready = lines if self.layout.line_end == "\n" else lines.replace("\n", "\r\n")
-        self.stream.write(ready.encode(self.layout.encoding))
+        encoding = "utf-16-le" if self.layout.encoding == "utf-16" else self.layout.encoding
+        # what a Latin-1 file cannot hold is written as a question mark, as its programs do
+        self.stream.write(ready.encode(encoding, "replace"))
 
     def write_rows(self, rows: pa.Table) -> None:
         """Append good rows."""
@@ -193,12 +250,49 @@ class OpenFile:
         self.raw.close()
 
 
+@dataclass
+class OpenParquet:
+    """One Parquet file being written, faulty rows among the others.
+
+    Rows wait until they fill a row group: the file's own description grows with the groups.
+    """
+
+    writer: pq.ParquetWriter
+    schema: pa.Schema
+    waiting: list[pa.Table] = field(default_factory=list)
+
+    @classmethod
+    def create(cls, folder: Path, name: str, schema: pa.Schema) -> OpenParquet:
+        """Open ``folder/name``."""
+        return cls(pq.ParquetWriter(folder / name, schema, compression="zstd"), schema)
+
+    def write_rows(self, rows: pa.Table) -> None:
+        """Append good rows."""
+        self.waiting.append(rows)
+        if sum(part.num_rows for part in self.waiting) >= GROUP_ROWS:
+            self._flush()
+
+    def write_fault(self, fault: Fault, row: Mapping[str, Any]) -> None:
+        """Append one faulty row."""
+        self.waiting.append(pa.Table.from_pylist([dict(row)], schema=self.schema))
+
+    def _flush(self) -> None:
+        if self.waiting:
+            self.writer.write_table(pa.concat_tables(self.waiting).combine_chunks())
+        self.waiting = []
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._flush()
+        self.writer.close()
+
+
 def format_times(rows: pa.Table, layout: Layout) -> pa.Table:
     """Instants as the text that the layout prescribes."""
-    for position, field in enumerate(rows.schema):
-        if pa.types.is_timestamp(field.type):
-            shown = pc.strftime(rows[field.name], format=layout.time_format)
-            rows = rows.set_column(position, field.name, shown)
+    for position, column in enumerate(rows.schema):
+        if pa.types.is_timestamp(column.type):
+            shown = pc.strftime(rows[column.name], format=layout.time_format)
+            rows = rows.set_column(position, column.name, shown)
     return rows
 
 

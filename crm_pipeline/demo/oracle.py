@@ -16,6 +16,14 @@ of x repeat orders, the last at t_x, and none until T is, up to factors that can
 
 where spend_z is the Gamma-Gamma marginal likelihood of the amounts. No order until T + H is the
 same event as the same history seen at T + H, so its probability is G(T + H) / G(T).
+
+What service and campaigns add (``marks.py``) enters as marks at known times u_k. A ticket that ends
+in dropout with probability q_k, survived with 1 - q_k, puts the factor 1 - q_k on all that comes
+after u_k and the mass q_k (alpha + A(u_k))^-(r+x) (beta / (beta + u_k - t0))^s at u_k; a treatment
+that causes an order with probability p_k, and did not, puts the factor 1 - p_k. Orders that
+campaigns caused say that the customer was alive, so t_x is the later of both kinds' last order;
+they say nothing of the rate, so x counts the others only.
+
 A(u) is linear within a month; there four Gauss-Legendre nodes leave an error
 below 1e-7 (measured against sixteen).
 """
@@ -29,9 +37,11 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp
 
 from crm_pipeline.demo.behaviour import ORDER_AMOUNT_SHAPE, SEGMENTS, Calendar, Floats, Segment
+from crm_pipeline.demo.marks import NO_MARKS, Marks, marks_at
 from crm_pipeline.demo.truth import DemoTruth
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
@@ -42,16 +52,20 @@ def history_at(truth: DemoTruth, cut_off: date) -> pd.DataFrame:
 
     Returns:
         One row per customer with an order by then, sorted by ``customer_no``:
-        ``first_order_on``, ``last_order_on`` (datetime64), ``order_count``, ``amount`` (EUR).
+        ``first_order_on``, ``last_order_on`` (datetime64), ``order_count``, ``amount`` (EUR) of
+        the orders that no campaign caused, and ``last_seen_on``, the last order of any kind.
     """
     orders = truth.orders.dropna(subset="customer_no")
     known = orders[orders["ordered_on"] <= pd.Timestamp(cut_off)]
-    return known.groupby("customer_no", as_index=False, sort=True).agg(
+    seen = known.groupby("customer_no")["ordered_on"].max()
+    own = known[~known["is_caused"]].groupby("customer_no", as_index=False, sort=True)
+    history = own.agg(
         first_order_on=("ordered_on", "min"),
         last_order_on=("ordered_on", "max"),
         order_count=("ordered_on", "size"),
         amount=("amount", "sum"),
     )
+    return history.assign(last_seen_on=history["customer_no"].map(seen))
 
 
 def has_no_order(truth: DemoTruth, cut_off: date, horizon_days: int) -> pd.Series:
@@ -88,7 +102,7 @@ def oracle_probabilities(
         Float series named ``no_order_probability``, indexed by ``customer_no``.
     """
     known = history_at(truth, cut_off) if history is None else history
-    posterior = Posterior.of(truth.calendar, known)
+    posterior = Posterior.of(truth.calendar, known, marks_at(truth, cut_off, known))
     now = float(truth.calendar.day_of(cut_off) + 1)
     result = posterior.no_order_probability(now, now + horizon_days)
     return pd.Series(result, index=known["customer_no"], name="no_order_probability")
@@ -97,13 +111,13 @@ def oracle_probabilities(
 def oracle_expected_orders(
     truth: DemoTruth, cut_off: date, horizon_days: int, history: pd.DataFrame | None = None
 ) -> pd.Series:
-    """Expected number of orders in the horizon, given the observed history.
+    """Expected number of orders in the horizon that no campaign causes, given the history.
 
     Returns:
         Float series named ``expected_orders``, indexed by ``customer_no``.
     """
     known = history_at(truth, cut_off) if history is None else history
-    posterior = Posterior.of(truth.calendar, known)
+    posterior = Posterior.of(truth.calendar, known, marks_at(truth, cut_off, known))
     now = float(truth.calendar.day_of(cut_off) + 1)
     result = posterior.expected_orders(now, now + horizon_days)
     return pd.Series(result, index=known["customer_no"], name="expected_orders")
@@ -160,6 +174,9 @@ class Posterior:
         count: Number of orders, the first included.
         amount: Sum of the orders' amounts.
         segments: The priors and their shares.
+        seen: Time at which the customer was last known not to have dropped out; ``last`` where
+            ``None``.
+        marks: What else decides on dropout and orders.
     """
 
     calendar: Calendar
@@ -168,9 +185,11 @@ class Posterior:
     count: Floats
     amount: Floats
     segments: tuple[Segment, ...] = SEGMENTS
+    seen: Floats | None = None
+    marks: Marks = NO_MARKS
 
     @classmethod
-    def of(cls, calendar: Calendar, history: pd.DataFrame) -> Posterior:
+    def of(cls, calendar: Calendar, history: pd.DataFrame, marks: Marks = NO_MARKS) -> Posterior:
         """From rows of ``history_at``: the records tell an order's day, so take its noon."""
         start = pd.Timestamp(calendar.start)
         return cls(
@@ -179,7 +198,21 @@ class Posterior:
             last=(history["last_order_on"] - start).dt.days.to_numpy(dtype=float) + 0.5,
             count=history["order_count"].to_numpy(dtype=float),
             amount=history["amount"].to_numpy(dtype=float),
+            seen=(history["last_seen_on"] - start).dt.days.to_numpy(dtype=float) + 0.5,
+            marks=marks,
         )
+
+    @property
+    def alive_at(self) -> Floats:
+        """When the customer was last known to be alive."""
+        return self.last if self.seen is None else self.seen
+
+    def _of(self, who: NDArray[np.int64]) -> Posterior:
+        """Some of the customers, without marks."""
+        return Posterior(
+            self.calendar, self.first[who], self.last[who], self.count[who], self.amount[who],
+            self.segments, self.alive_at[who],
+        )  # fmt: skip
 
     @property
     def born(self) -> Floats:
@@ -211,22 +244,37 @@ class Posterior:
         beta = segment.dropout_days
         return (beta / (beta + time - self.first)) ** segment.dropout_shape
 
+    def _dropped(self, segment: Segment, since: Floats, edge: Floats) -> Floats:
+        """Likelihood of dropping out between two times by the process alone."""
+
+        def dropped_at(time: Floats) -> Floats:
+            hazard = segment.dropout_shape / (segment.dropout_days + time - self.first)
+            return self._rate_power(segment, time) * self._alive(segment, time) * hazard
+
+        return _integral(self.calendar, dropped_at, since, edge)
+
     def log_likelihoods(self, now: float, until: float) -> tuple[Floats, Floats]:
         """Log G(now) and log G(until): the history, and no further order until then."""
         parts: tuple[list[Floats], list[Floats]] = ([], [])
         edges = (np.full(len(self.first), now), np.full(len(self.first), until))
+        layers = self.marks.since(self.alive_at).layers()
         for segment in self.segments:
-
-            def dropped_at(time: Floats, segment: Segment = segment) -> Floats:
-                hazard = segment.dropout_shape / (segment.dropout_days + time - self.first)
-                return self._rate_power(segment, time) * self._alive(segment, time) * hazard
-
             weight = self._log_weight(segment) + self._log_base(segment)
-            dropped, since = np.zeros(len(self.first)), self.last
+            dropped, since = np.zeros(len(self.first)), self.alive_at
             for found, edge in zip(parts, edges, strict=True):
-                dropped = dropped + _integral(self.calendar, dropped_at, since, edge)
+                dropped = dropped + self._dropped(segment, since, edge)
                 alive = self._rate_power(segment, edge) * self._alive(segment, edge)
-                found.append(weight + np.log(alive + dropped))
+                total = dropped.copy()
+                for layer in layers:
+                    here = layer.until(edge)
+                    some = self._of(here.customer)
+                    # what comes after a mark has its factor
+                    lost = here.before * (1 - here.factor)
+                    later = some._dropped(segment, here.time, edge[here.customer])
+                    at_mark = some._rate_power(segment, here.time) * some._alive(segment, here.time)
+                    total[here.customer] += here.before * here.mass * at_mark - lost * later
+                    alive[here.customer] *= here.factor
+                found.append(weight + np.log(alive + total))
                 since = edge
         return logsumexp(parts[0], axis=0), logsumexp(parts[1], axis=0)
 
@@ -252,4 +300,8 @@ class Posterior:
                 + np.log(np.maximum(rate * season, 1e-300))
             )
         known, _ = self.log_likelihoods(now, now)
-        return np.exp(logsumexp(parts, axis=0) - known)
+        survived = np.ones(len(self.first))
+        for layer in self.marks.since(self.alive_at).layers():
+            here = layer.until(edge)
+            survived[here.customer] *= here.factor
+        return survived * np.exp(logsumexp(parts, axis=0) - known)

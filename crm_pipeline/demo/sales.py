@@ -41,13 +41,19 @@ REASONS = ("too small", "damaged", "changed my mind")
 
 @dataclass(frozen=True)
 class Orders:
-    """Orders by time; ``customer`` is -1 for guests, ``at`` local seconds, ``target`` EUR."""
+    """Orders by time; ``customer`` is -1 for guests, ``at`` local seconds, ``target`` EUR.
+
+    ``campaign`` is the position of the campaign that caused the order, -1 for all others, and
+    ``number`` what the order number is made of.
+    """
 
     customer: Ints
     at: Ints
     target: Floats
     channel: Ints
     instruction: Ints
+    campaign: Ints
+    number: Ints
 
 
 @dataclass(frozen=True)
@@ -64,9 +70,13 @@ class Lines:
 
 @dataclass(frozen=True)
 class Returns:
-    """Returned lines by time; ``order`` is -1 where none is named, ``customer`` for guests."""
+    """Returned lines by time; ``order`` is -1 where none is named, ``customer`` for guests.
+
+    ``source`` is the order that the goods came from, named or not.
+    """
 
     order: Ints
+    source: Ints
     customer: Ints
     product: Ints
     at: Ints
@@ -92,7 +102,10 @@ def place_orders(
     instructed = rng.random(size) < INSTRUCTION_RATE
     instruction = np.where(instructed, rng.integers(0, len(INSTRUCTIONS), size), -1)
     order = np.lexsort((customer, at))
-    return Orders(customer[order], at[order], amount[order], channel[order], instruction[order])
+    return Orders(
+        customer[order], at[order], amount[order], channel[order], instruction[order],
+        np.full(size, -1), np.arange(size),
+    )  # fmt: skip
 
 
 def _price_level(at: Ints, calendar: Calendar) -> Floats:
@@ -179,6 +192,7 @@ def bring_back(
     position = np.flatnonzero(kept)[np.argsort(at[kept], kind="stable")]
     every = Returns(
         order=np.concatenate([np.where(named, lines.order[line], -1), np.full(len(old), -1)]),
+        source=source,
         customer=np.concatenate([customer, old]),
         product=np.concatenate([lines.product[line], old_goods]),
         at=at,
@@ -192,8 +206,48 @@ def bring_back(
     return Returns(*(getattr(every, name)[position] for name in Returns.__dataclass_fields__))
 
 
-def _order_numbers(block: int, size: int) -> np.ndarray:
-    return np.asarray([f"A{block:05d}{i + 1:05d}" for i in range(size)], dtype=object)
+def with_campaigns(
+    orders: Orders, lines: Lines, returns: Returns, stay: np.ndarray, extra: Orders, more: Lines
+) -> tuple[Orders, Lines, Returns]:
+    """The orders that ``stay``, with their lines and returns, and the extra ones, by time."""
+    size = len(orders.at)
+    kept = np.flatnonzero(stay)
+    fields = {
+        name: np.concatenate([getattr(orders, name)[kept], getattr(extra, name)])
+        for name in Orders.__dataclass_fields__
+    }
+    fields["number"][len(kept) :] += size
+    order = np.lexsort((fields["number"], fields["at"]))
+    place = np.full(size + len(extra.at), -1)
+    place[fields["number"][order]] = np.arange(len(order))
+    joined = {
+        name: np.concatenate([getattr(lines, name), getattr(more, name)])
+        for name in Lines.__dataclass_fields__
+    }
+    joined["order"][len(lines.order) :] += size
+    joined["order"] = place[joined["order"]]
+    there = np.flatnonzero(joined["order"] >= 0)
+    there = there[np.lexsort((joined["line"][there], joined["order"][there]))]
+    theirs = np.flatnonzero(stay[returns.source])
+    back = {name: getattr(returns, name)[theirs] for name in Returns.__dataclass_fields__}
+    back["order"] = np.where(back["order"] >= 0, place[back["order"]], -1)
+    back["source"] = place[back["source"]]
+    return (
+        Orders(**{name: values[order] for name, values in fields.items()}),
+        Lines(**{name: values[there] for name, values in joined.items()}),
+        Returns(**back),
+    )
+
+
+def order_cents(orders: Orders, lines: Lines) -> Ints:
+    """What each order comes to."""
+    cents = np.bincount(lines.order, lines.quantity * lines.unit_cents, minlength=len(orders.at))
+    return cents.astype(np.int64)
+
+
+def order_numbers(block: int, orders: Orders) -> np.ndarray:
+    """Order numbers of a block."""
+    return np.asarray([f"A{block:05d}{i + 1:05d}" for i in orders.number.tolist()], dtype=object)
 
 
 def _named(numbers: np.ndarray, positions: Ints, hidden: np.ndarray) -> pa.Array:
@@ -208,11 +262,10 @@ def _skus(product: Ints, catalogue: Catalogue) -> pa.Array:
 
 def orders_table(block: int, orders: Orders, customer_numbers: np.ndarray) -> pa.Table:
     """Rows as delivered: one per order, by time."""
-    size = len(orders.customer)
     instructions = np.asarray([*INSTRUCTIONS, None], dtype=object)
     return pa.table(
         {
-            "order_no": text(_order_numbers(block, size)),
+            "order_no": text(order_numbers(block, orders)),
             "customer_no": _named(customer_numbers, orders.customer, orders.customer < 0),
             "ordered_at": instants(orders.at),
             "channel": text(np.asarray(CHANNELS, dtype=object)[orders.channel]),
@@ -225,7 +278,7 @@ def order_items_table(block: int, orders: Orders, lines: Lines, catalogue: Catal
     """Rows as delivered: one per order line, by order and line."""
     return pa.table(
         {
-            "order_no": text(_order_numbers(block, len(orders.customer))[lines.order]),
+            "order_no": text(order_numbers(block, orders)[lines.order]),
             "line_no": pa.array(lines.line),
             "ordered_at": instants(orders.at[lines.order]),
             "sku": _skus(lines.product, catalogue),
@@ -245,11 +298,11 @@ def returns_table(
     catalogue: Catalogue,
 ) -> pa.Table:
     """Rows as delivered: one per returned line, by time."""
-    order_numbers = _order_numbers(block, len(orders.customer))
+    numbers = order_numbers(block, orders)
     return pa.table(
         {
             "return_no": text([f"R{block:05d}{i + 1:05d}" for i in range(len(returns.at))]),
-            "order_no": _named(order_numbers, returns.order, ~returns.names_order),
+            "order_no": _named(numbers, returns.order, ~returns.names_order),
             "customer_no": _named(customer_numbers, returns.customer, returns.customer < 0),
             "sku": _skus(returns.product, catalogue),
             "returned_at": instants(returns.at),
@@ -263,16 +316,19 @@ def returns_table(
 def true_orders_table(
     block: int, orders: Orders, lines: Lines, customer_numbers: np.ndarray
 ) -> pa.Table:
-    """The truth of orders: number, customer (null for guests), local instant and day, amount."""
-    size = len(orders.customer)
-    cents = np.bincount(lines.order, lines.quantity * lines.unit_cents, minlength=size)
+    """The truth of orders: number, customer (null for guests), local instant and day, amount.
+
+    ``is_caused`` says that a campaign caused it.
+    """
+    cents = order_cents(orders, lines)
     days = orders.at.astype("datetime64[s]").astype("datetime64[D]")
     return pa.table(
         {
-            "order_no": text(_order_numbers(block, size)),
+            "order_no": text(order_numbers(block, orders)),
             "customer_no": _named(customer_numbers, orders.customer, orders.customer < 0),
             "ordered_at": instants(orders.at),
             "ordered_on": pa.array(days),
             "amount": amounts(cents),
+            "is_caused": pa.array(orders.campaign >= 0),
         }
     )

@@ -1,14 +1,16 @@
 """The demo company's truth: kept beside the inbox, never in it.
 
 Files: ``company.json`` (what was asked for), ``customers.parquet`` (latent parameters and totals),
-``orders.parquet`` (every order's day and amount), ``dirt.parquet`` (faulty rows by file and kind),
-``files.parquet`` (rows by file). Tests and benchmarks read them; the pipeline does not.
+``orders.parquet`` (every order's day and amount), ``tickets.parquet`` (satisfaction, and what it
+does), ``touches.parquet`` (lot and effect of campaigns), ``opportunities.parquet`` (probability of
+winning), ``dirt.parquet`` (faulty rows by file and kind), ``files.parquet`` (rows by file). Tests
+and benchmarks read them; the pipeline does not.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -29,13 +31,21 @@ class DemoTruth:
         customers: One row a customer: customer_no, segment, order_rate and dropout_rate (a day),
             spend_rate (per EUR), mean_order_amount (EUR), first_order_time and dropout_time (days
             since the first day), order_count, gross_amount, returned_amount (EUR, whole records),
-            has_record. Latents are null for customers who never order.
+            has_record, payer, left_over_service. Latents are null for customers who never order;
+            dropout_time is that of the process or over service, whichever is first.
         orders: One row an order: order_no, customer_no (null for guests), ordered_at (naive,
-            local), ordered_on (datetime64), amount (EUR, float).
-        dirt: One row per file and kind of faulty row: table_name, file_name, kind, column_name,
-            is_quarantined, row_count.
-        files: One row a file: table_name, file_name, row_count (faulty ones included),
+            local), ordered_on (datetime64), amount (EUR, float), is_caused (by a campaign).
+        dirt: One row per file and kind of faulty row: source, table_name, file_name, kind,
+            column_name, is_quarantined, row_count.
+        files: One row a file: source, table_name, file_name, row_count (faulty ones included),
             quarantined_count.
+        tickets: One row a ticket: ticket_no, customer_no, opened_at, closed_at, response_hours,
+            is_complaint, is_reopened, satisfaction, dropout_probability, made_leave.
+        touches: One row per campaign and chosen customer: touch_no, campaign_no, customer_no,
+            touched_at, is_control, effect (probability of one more order where treated and not
+            dropped out), caused_order, ordered_at.
+        opportunities: One row an opportunity: opportunity_no, account_size, owner_no,
+            win_probability (when opened), is_won (null while open).
     """
 
     company: DemoCompany
@@ -43,6 +53,9 @@ class DemoTruth:
     orders: pd.DataFrame
     dirt: pd.DataFrame
     files: pd.DataFrame
+    tickets: pd.DataFrame = field(default_factory=pd.DataFrame)
+    touches: pd.DataFrame = field(default_factory=pd.DataFrame)
+    opportunities: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def calendar(self) -> Calendar:
@@ -88,7 +101,10 @@ def read_truth(truth: Path) -> DemoTruth:
     company = read_company(truth)
     frames = {
         name: pq.read_table(truth / f"{name}.parquet").to_pandas()
-        for name in ("customers", "orders", "dirt", "files")
+        for name in (
+            *("customers", "orders", "dirt", "files"),
+            *("tickets", "touches", "opportunities"),
+        )
     }
     frames["orders"]["ordered_on"] = pd.to_datetime(frames["orders"]["ordered_on"])
     frames["orders"]["amount"] = frames["orders"]["amount"].astype(float)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
@@ -18,10 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crm_pipeline.demo.company import DEFAULT_END, DEFAULT_SEED, Block, DemoCompany
-from crm_pipeline.demo.dirt import Fault, broken_copy, choose_rows
+from crm_pipeline.demo.dirt import FAULTS, Fault, broken_copy, choose_rows
 from crm_pipeline.demo.files import (
     LAYOUTS,
+    SHOP,
     OpenFile,
+    OpenParquet,
     corrected_file,
     file_name,
     first_delivery,
@@ -37,17 +39,20 @@ Progress = Callable[[int, int], None]
 """Told how many customers are written, and of how many."""
 
 _STAGING = ".incoming"
+ROWS_PER_KIND = 8
 
 
 class _Delivery:
     """One pass over the company that writes the wanted files and counts what is in them."""
 
-    def __init__(self, company: DemoCompany, folder: Path, *, first: bool, only: set[str]) -> None:
+    def __init__(
+        self, company: DemoCompany, folders: dict[str, Path], *, first: bool, only: set[str]
+    ) -> None:
         self.company = company
-        self.folder = folder
+        self.folders = folders
         self.first = first
         self.only = only
-        self.files: dict[str, OpenFile] = {}
+        self.files: dict[str, OpenFile | OpenParquet] = {}
         self.tables: dict[str, str] = {}
         self.rows: Counter[str] = Counter()
         self.dirt: Counter[tuple[str, str, Fault]] = Counter()
@@ -58,10 +63,21 @@ class _Delivery:
             return False
         return not self.only or name in self.only
 
-    def write_products(self) -> None:
-        """Write the one Parquet file."""
+    def write_small_tables(self, stack: ExitStack) -> None:
+        """Write the tables that do not grow with the customers."""
+        for table, rows in self.company.small_tables().items():
+            if LAYOUTS[table].source not in self.folders:
+                continue
+            if table == "products":
+                self._write_products(rows)
+                continue
+            faults = FAULTS.get(table) and choose_rows(
+                self.company.dirt_stream(-1, table), table, rows.num_rows, at_least=1
+            )
+            self._write_rows(table, rows, faults or [], stack)
+
+    def _write_products(self, rows: pa.Table) -> None:
         name = "products.parquet"
-        rows = self.company.products()
         rng = self.company.dirt_stream(-1)
         parts = [rows]
         for fault, positions in choose_rows(rng, "products", rows.num_rows, at_least=1):
@@ -72,29 +88,55 @@ class _Delivery:
         self.tables[name] = "products"
         self.rows[name] = every.num_rows
         if self.wants(name):
-            pq.write_table(every, self.folder / name, compression="zstd")
+            pq.write_table(every, self.folders[SHOP] / name, compression="zstd")
 
     def write_block(self, block: Block, stack: ExitStack) -> None:
         """Append one block's rows, and its faulty copies, to their files."""
-        rng = self.company.dirt_stream(block.number)
+        shared = self.company.dirt_stream(block.number)
         for table, rows in block.tables.items():
-            owner = partitions(table, rows, self.company.end)
-            faults = choose_rows(rng, table, rows.num_rows, at_least=int(block.number == 0))
-            for partition in np.unique(owner):
-                name = file_name(table, int(partition), self.company.end)
-                members = np.flatnonzero(owner == partition)
-                self._append(table, name, rows.take(members), stack)
-                for fault, positions in faults:
-                    here = positions[owner[positions] == partition]
-                    self._append_faults(table, name, fault, rows.take(here))
+            if LAYOUTS[table].source not in self.folders:
+                continue
+            # the oldest tables share a stream; each of the others has its own
+            rng = (
+                shared
+                if table in ("customers", "orders", "order_items", "returns")
+                else self.company.dirt_stream(block.number, table)
+            )
+            # a small company shows every kind, but no table that is mostly dirt
+            room = rng is shared or rows.num_rows >= ROWS_PER_KIND * len(FAULTS[table])
+            at_least = int(block.number == 0 and room)
+            faults = choose_rows(rng, table, rows.num_rows, at_least=at_least)
+            self._write_rows(table, rows, faults, stack)
+
+    def _write_rows(
+        self,
+        table: str,
+        rows: pa.Table,
+        faults: list[tuple[Fault, np.ndarray]],
+        stack: ExitStack,
+    ) -> None:
+        owner = partitions(table, rows, self.company.end)
+        for partition in np.unique(owner):
+            name = file_name(table, int(partition), self.company.end)
+            members = np.flatnonzero(owner == partition)
+            self._append(table, name, rows.take(members), stack)
+            for fault, positions in faults:
+                here = positions[owner[positions] == partition]
+                self._append_faults(table, name, fault, rows.take(here))
 
     def _append(self, table: str, name: str, rows: pa.Table, stack: ExitStack) -> None:
         self.tables[name] = table
         self.rows[name] += rows.num_rows
         if not self.wants(name):
             return
+        layout = LAYOUTS[table]
         if name not in self.files:
-            opened = OpenFile.create(self.folder, name, LAYOUTS[table], rows.column_names)
+            folder = self.folders[layout.source]
+            opened = (
+                OpenParquet.create(folder, name, rows.schema)
+                if layout.is_parquet
+                else OpenFile.create(folder, name, layout, rows.column_names)
+            )
             stack.callback(opened.close)
             self.files[name] = opened
         self.files[name].write_rows(self._as_delivered(name, rows))
@@ -105,7 +147,9 @@ class _Delivery:
         self.dirt[table, name, fault] += rows.num_rows
         self.rows[name] += rows.num_rows
         if name in self.files:
-            shown = format_times(self._as_delivered(name, rows), LAYOUTS[table])
+            shown = self._as_delivered(name, rows)
+            if not LAYOUTS[table].is_parquet:
+                shown = format_times(shown, LAYOUTS[table])
             for row in shown.to_pylist():
                 self.files[name].write_fault(fault, broken_copy(fault, row))
 
@@ -123,6 +167,7 @@ def write_demo(
     seed: int = DEFAULT_SEED,
     end: date = DEFAULT_END,
     deliveries: bool = False,
+    departments: Mapping[str, Path] | None = None,
     progress: Progress | None = None,
 ) -> DemoCompany:
     """Write a demo company's files into ``inbox`` and its truth into ``truth``.
@@ -138,6 +183,8 @@ def write_demo(
         deliveries: Write the first of two deliveries: one month's order lines still hold wrong
             prices, and the late files are missing, until ``write_corrections``. Without it the
             inbox holds at once what it holds after both. The truth is the same.
+        departments: Folders of the sources beside the shop (``files.DEPARTMENTS``), by name;
+            those without one are not written. The shop is the same with and without them.
         progress: Called after each block with customers written and customers in all.
 
     Returns:
@@ -147,20 +194,23 @@ def write_demo(
         UserError: A size out of range, or a folder that cannot be written.
     """
     company = DemoCompany(customers=customers, years=years, seed=seed, end=end)
-    staging, staged_truth = _make_staging(inbox), _make_staging(truth)
+    inboxes = {SHOP: inbox, **(departments or {})}
+    staging = {name: _make_staging(folder) for name, folder in inboxes.items()}
+    staged_truth = _make_staging(truth)
     delivery = _Delivery(company, staging, first=deliveries, only=set())
     with ExitStack() as stack:
-        stack.callback(shutil.rmtree, staging, ignore_errors=True)
-        stack.callback(shutil.rmtree, staged_truth, ignore_errors=True)
+        for folder in (*staging.values(), staged_truth):
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
         with ExitStack() as open_files:
-            delivery.write_products()
+            delivery.write_small_tables(open_files)
             _write_blocks(company, delivery, open_files, staged_truth, progress)
         _write_counts(delivery, staged_truth)
         write_company(staged_truth, company)
         for path in sorted(staged_truth.iterdir()):
             publish(path, truth / path.name)
-        for path in sorted(staging.iterdir()):
-            publish(path, inbox / path.name)
+        for name, folder in staging.items():
+            for path in sorted(folder.iterdir()):
+                publish(path, inboxes[name] / path.name)
     return company
 
 
@@ -178,7 +228,7 @@ def write_corrections(inbox: Path, truth: Path, *, progress: Progress | None = N
     company = read_company(truth)
     names = {corrected_file(company.end), *late_files(company.end)}
     staging = _make_staging(inbox)
-    delivery = _Delivery(company, staging, first=False, only=names)
+    delivery = _Delivery(company, {SHOP: staging}, first=False, only=names)
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, staging, ignore_errors=True)
         with ExitStack() as open_files:
@@ -202,7 +252,7 @@ def _write_blocks(
     for number in range(company.block_count):
         block = company.block(number)
         delivery.write_block(block, open_files)
-        for name, rows in (("customers", block.true_customers), ("orders", block.true_orders)):
+        for name, rows in block.truths.items():
             if name not in writers:
                 path = truth / f"{name}.parquet"
                 writers[name] = open_files.enter_context(pq.ParquetWriter(path, rows.schema))
@@ -223,6 +273,7 @@ def _write_counts(delivery: _Delivery, truth: Path) -> None:
     )
     dirt = [
         {
+            "source": LAYOUTS[table].source,
             "table_name": table,
             "file_name": name,
             "kind": fault.kind,
@@ -237,6 +288,7 @@ def _write_counts(delivery: _Delivery, truth: Path) -> None:
         aside[name] += count if fault.is_quarantined else 0
     files = [
         {
+            "source": LAYOUTS[delivery.tables[name]].source,
             "table_name": delivery.tables[name],
             "file_name": name,
             "row_count": delivery.rows[name],

@@ -235,7 +235,10 @@ def test_no_incremental_model_depends_on_the_run_s_settings(manifest):
 
 
 def test_what_incremental_models_keep_is_read_from_touched_keys_only(manifest):
-    """A staging model that says nothing of what it is rebuilt by makes every change rebuild all."""
+    """A staging model that says nothing of what it is rebuilt by makes every change rebuild all.
+
+    Of small look-up tables that is meant: whose rows they explain is not on them.
+    """
     declared = [
         node["name"]
         for node in manifest["nodes"].values()

@@ -15,6 +15,7 @@ import pytest
 
 from crm_pipeline.defs.publication.writing import ROW_GROUP_SIZE
 from crm_pipeline.demo import read_truth
+from crm_pipeline.settings import DEMO_COMPANY
 from tests.pipeline.contract import CONTRACT, columns
 from tests.pipeline.support import published
 
@@ -107,11 +108,11 @@ def test_every_sample_query_answers(db):
 def test_landed_files_equal_the_generators_own_account(db, demo_home):
     truth = read_truth(demo_home / "demo_truth").files
     expected = sorted(
-        (row.table_name, row.file_name, row.row_count, row.quarantined_count)
+        (row.source, row.table_name, row.file_name, row.row_count, row.quarantined_count)
         for row in truth.itertuples()
     )
     landed = db.execute(
-        "select table_name, file_name, rows_read, rows_quarantined from meta.landed_files"
+        "select source, table_name, file_name, rows_read, rows_quarantined from meta.landed_files"
     ).fetchall()
     assert sorted(landed) == expected
     off = "select count(*) from meta.landed_files where rows_read <> rows_accepted + {}"
@@ -120,12 +121,12 @@ def test_landed_files_equal_the_generators_own_account(db, demo_home):
 
 def test_quarantine_counts_every_fault_by_file_and_reason_and_holds_no_value(db, demo_home):
     dirt = read_truth(demo_home / "demo_truth").dirt
-    faults = dirt[dirt["is_quarantined"]].groupby(["table_name", "file_name", "kind"])
+    faults = dirt[dirt["is_quarantined"]].groupby(["source", "table_name", "file_name", "kind"])
     expected = {key: int(count) for key, count in faults["row_count"].sum().items()}
     held = db.execute(
-        "select table_name, file_name, reason, row_count from meta.quarantine"
+        "select source, table_name, file_name, reason, row_count from meta.quarantine"
     ).fetchall()
-    assert {(t, f, r): n for t, f, r, n in held} == expected
+    assert {tuple(key): n for *key, n in held} == expected
     by_file = (
         "select count(*) from meta.landed_files as l left join (select source, table_name, "
         "file_name, sum(row_count) as n from meta.quarantine group by all) as q "
@@ -141,7 +142,7 @@ def test_quality_holds_every_check_of_the_project(db, repository):
     expected -= {
         (name, table)
         for name, table in expected
-        if name == "resembles_its_history" and not table.startswith("raw.demo__")
+        if name == "resembles_its_history" and not table.startswith("raw.demo_")
     }
     rows = db.execute(
         "select check_name, table_name, severity, passed, observed from meta.quality"
@@ -173,7 +174,7 @@ def test_build_says_what_the_file_was_made_from(db, demo_home):
     ).fetchone()
     truth = read_truth(demo_home / "demo_truth")
     assert as_of == truth.company.end
-    assert sources == "demo"
+    assert sources.replace(" ", "") == ",".join(DEMO_COMPANY)
     assert version.startswith("0.1.0+")
     assert len(digest) == 64
     evaluated = db.execute(

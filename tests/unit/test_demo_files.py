@@ -31,12 +31,17 @@ KEYS = {
     "orders": ("order_no",),
     "order_items": ("order_no", "line_no"),
     "returns": ("return_no",),
+    "payments": ("payment_no",),
+    "sessions": ("session_no",),
+    "inventory": ("count_no",),
 }
 TIMES = {
     "customers": ("updated_at", "%d.%m.%Y %H:%M:%S"),
     "orders": ("ordered_at", "%Y-%m-%d %H:%M:%S"),
     "order_items": ("ordered_at", "%Y-%m-%d %H:%M:%S"),
     "returns": ("returned_at", "%Y-%m-%dT%H:%M:%S"),
+    "payments": ("billed_at", "%Y-%m-%d %H:%M:%S"),
+    "inventory": ("counted_at", "%d.%m.%Y %H:%M:%S"),
 }
 
 
@@ -62,11 +67,11 @@ def read_rows(path: Path) -> list[dict[str, Any] | None]:
         return pq.read_table(path).to_pylist()
     raw = path.read_bytes()
     text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode(
-        "latin-1" if table == "customers" else "utf-8"
+        {"customers": "latin-1", "inventory": "utf-16"}.get(table, "utf-8")
     )
     if table == "returns":
         return [_json(line) for line in text.splitlines()]
-    delimiter = ";" if table == "customers" else ","
+    delimiter = ";" if table in ("customers", "inventory") else ","
     header, *lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     return [
         dict(zip(header, line, strict=True)) if len(line) == len(header) else None for line in lines
@@ -97,11 +102,16 @@ def fault_of(table: str, row: dict[str, Any] | None) -> tuple[str, str] | None:
             return ("bad_type", column)
         if at.year > 2199:
             return ("out_of_range", column)
+    if row.get("paid_at") == "soon":
+        return ("bad_type", "paid_at")
     for column, low in {
         "birth_year": 1900,
         "quantity": 1,
         "unit_price": 0,
         "list_price": 0,
+        "amount": 0,
+        "page_count": 0,
+        "on_hand": 0,
     }.items():
         try:
             number = Decimal(str(row.get(column, low)))

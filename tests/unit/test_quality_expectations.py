@@ -27,6 +27,15 @@ GOOD: dict[str, dict[str, Any]] = {
         "quantity": 2.0, "line_amount": 20.0, "unit_price": 10.0, "unit_cost": 6.0,
     },
     "raw.demo__orders": {"order_no": "O1", "customer_no": "C1", "channel": "web"},
+    "raw.demo_desk__tickets": {
+        "ticket_no": "T1", "customer_no": "K1", "channel": "chat", "priority": "low",
+    },
+    "raw.demo_marketing__campaign_touches": {
+        "touch_no": "M1", "campaign_no": "C001", "customer_no": "K1", "arm": "control",
+    },
+    "raw.demo_sales__opportunities": {
+        "opportunity_no": "D1", "account_no": "B-1", "stage": "won",
+    },
     "raw.online_retail__transactions": {
         "invoice_no": "536365", "stock_code": "85123A", "customer_id": "17850",
         "unit_price": 2.55, "country": "United Kingdom",

@@ -24,7 +24,7 @@ from crm_pipeline.settings import (
 def test_defaults_are_the_documented_ones():
     settings = load_settings({})
     assert settings.home == CHECKOUT / ".crm"
-    assert settings.sources == ("demo",)
+    assert settings.sources == ("demo", "demo_desk", "demo_marketing", "demo_sales")
     assert settings.as_of is None
     assert (settings.time_zone, settings.currency) == ("UTC", None)
     assert (settings.horizon_days, settings.clv_horizon_days) == (90, 365)

@@ -1,0 +1,164 @@
+"""Help desk, marketing and sales of the demo company: same bytes, and causes as promised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from crm_pipeline.demo import DEPARTMENTS, DemoCompany, write_demo
+from crm_pipeline.demo.marketing import WINDOW_DAYS
+from crm_pipeline.demo.service import dropout_probability, satisfaction
+
+SIZE = 20_000
+
+
+@pytest.fixture(scope="module")
+def truths() -> dict[str, pd.DataFrame]:
+    company = DemoCompany(customers=SIZE)
+    blocks = [company.block(number) for number in range(company.block_count)]
+    frames = {
+        name: pa.concat_tables([block.truths[name] for block in blocks]).to_pandas()
+        for name in blocks[0].truths
+    }
+    answers = [block.tables["survey_responses"] for block in blocks]
+    frames["answers"] = pa.concat_tables(answers).to_pandas()
+    frames["sessions"] = pa.concat_tables([b.tables["sessions"] for b in blocks[:3]]).to_pandas()
+    frames["payments"] = pa.concat_tables([b.tables["payments"] for b in blocks[:3]]).to_pandas()
+    return frames
+
+
+def written(folder: Path, *, departments: bool) -> dict[str, bytes]:
+    write_demo(
+        folder / "demo",
+        folder / "truth",
+        customers=1100,
+        departments={name: folder / name for name in DEPARTMENTS} if departments else None,
+    )
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*.*"))
+    }
+
+
+def test_same_arguments_same_bytes_and_the_shop_does_not_know_the_others(tmp_path):
+    one = written(tmp_path / "one", departments=True)
+    two = written(tmp_path / "two", departments=True)
+    assert one == two
+    assert {name.split("/")[0] for name in one} == {"demo", "truth", *DEPARTMENTS}
+    alone = written(tmp_path / "alone", departments=False)
+    shop = {name: content for name, content in one.items() if name.startswith("demo/")}
+    assert {n: c for n, c in alone.items() if n.startswith("demo/")} == shop
+
+
+def test_service_is_worse_the_longer_it_takes_and_the_more_goes_wrong():
+    hours = np.array([0.1, 2.0, 24.0, 80.0])
+    nothing = np.zeros(4, dtype=bool)
+    calm = satisfaction(hours, nothing, nothing)
+    assert (np.diff(calm) < 0).all()
+    assert (satisfaction(hours, ~nothing, nothing)[:3] < calm[:3]).all()
+    assert (np.diff(dropout_probability(np.array([1.0, 2, 3, 4, 5]))) < 0).all()
+    assert dropout_probability(np.array([1.0]))[0] > 0.5
+
+
+def test_bad_service_lowers_the_score_and_raises_dropout(truths):
+    tickets = truths["tickets"]
+    answers = truths["answers"].dropna(subset="ticket_no").merge(tickets, on="ticket_no")
+    slow = answers["response_hours"] > 24
+    assert answers.loc[slow, "score"].mean() < answers.loc[~slow, "score"].mean() - 0.7
+    angry = answers["is_complaint"]
+    assert answers.loc[angry, "score"].mean() < answers.loc[~angry, "score"].mean() - 0.4
+
+    by_score = answers.groupby("score")["made_leave"].mean()
+    assert by_score.loc[1] > 4 * by_score.loc[5]
+    left = tickets["made_leave"].mean()
+    assert left == pytest.approx(tickets["dropout_probability"].mean(), abs=0.006)
+
+
+def test_who_left_over_service_buys_no_more(truths):
+    tickets, orders = truths["tickets"], truths["orders"]
+    left = tickets[tickets["made_leave"]].groupby("customer_no")["closed_at"].min()
+    last = orders.groupby("customer_no")["ordered_at"].max()
+    both = pd.concat({"left": left, "last": last}, axis=1, join="inner")
+    assert len(both) > 100
+    assert (both["last"] <= both["left"]).all()
+    own = truths["customers"].set_index("customer_no")["left_over_service"]
+    assert own[left.index].all()
+
+
+def test_campaigns_raise_purchases_as_much_as_the_control_group_tells(truths):
+    """Intention to treat: the difference of the arms is the mean effect on those still alive."""
+    touches = truths["touches"]
+    share = touches["is_control"].mean()
+    assert share == pytest.approx(0.25, abs=0.01)
+    orders = truths["orders"].dropna(subset="customer_no")
+    placed = touches[["touch_no", "customer_no", "touched_at"]].merge(
+        orders[["customer_no", "ordered_at"]], on="customer_no"
+    )
+    days = (placed["ordered_at"] - placed["touched_at"]).dt.total_seconds() / 86_400
+    counts = placed[(days > 0) & (days <= WINDOW_DAYS)].groupby("touch_no").size()
+    count = touches["touch_no"].map(counts).fillna(0)
+    treated, control = count[~touches["is_control"]], count[touches["is_control"]]
+    difference = treated.mean() - control.mean()
+    error = np.sqrt(treated.var() / len(treated) + control.var() / len(control))
+    truth = touches.loc[~touches["is_control"], "caused_order"].mean()
+    assert truth > 4 * error
+    assert abs(difference - truth) < 3 * error
+    assert not touches.loc[touches["is_control"], "caused_order"].any()
+
+
+def test_the_effect_differs_from_customer_to_customer_as_the_truth_says(truths):
+    touches = truths["touches"]
+    treated = touches[~touches["is_control"]]
+    thirds = pd.qcut(treated["effect"].rank(method="first"), 3, labels=False)
+    caused = treated.groupby(thirds)["caused_order"].mean()
+    promised = treated.groupby(thirds)["effect"].mean()
+    assert caused.loc[2] > 2 * caused.loc[0] > 0
+    # whoever has dropped out does not respond
+    assert (caused < promised).all()
+
+
+def test_a_deal_is_won_as_often_as_its_probability_says(truths):
+    deals = truths["opportunities"].dropna(subset="is_won")
+    high = deals["win_probability"] > deals["win_probability"].median()
+    won = deals["is_won"].astype(float)
+    assert won[high].mean() > won[~high].mean() + 0.1
+    # those decided by the end lean to the lost ones, which are decided sooner
+    assert won.mean() == pytest.approx(deals["win_probability"].mean(), abs=0.08)
+    by_owner = won.groupby(deals["owner_no"]).mean()
+    assert by_owner[["V10", "V11", "V12"]].mean() > by_owner[["V01", "V02", "V03"]].mean() + 0.1
+
+
+def test_sessions_precede_orders_through_a_funnel(truths):
+    sessions = truths["sessions"]
+    bought = sessions["order_no"].notna()
+    assert 0.2 < bought.mean() < 0.5
+    assert sessions["has_cart"].sum() > sessions["has_checkout"].sum() > bought.sum()
+    assert sessions.loc[bought, "has_checkout"].all()
+    at = truths["orders"].set_index("order_no")["ordered_at"]
+    begun = sessions[bought].set_index("order_no")["started_at"]
+    waited = at[begun.index] - begun
+    assert waited.min() > pd.Timedelta(0)
+    assert waited.max() < pd.Timedelta(hours=1)
+
+
+def test_who_pays_late_is_a_matter_of_the_customer(truths):
+    payments = truths["payments"].merge(truths["customers"][["customer_no", "payer"]])
+    invoiced = payments[payments["method"] == "invoice"].dropna(subset="paid_at")
+    late = (invoiced["paid_at"] > invoiced["due_at"]).groupby(invoiced["payer"]).mean()
+    assert late["punctual"] < 0.1 < 0.4 < late["late"] < late["bad"]
+    failed = (payments["status"] == "failed").groupby(payments["payer"]).mean()
+    assert failed["punctual"] < 0.02 < 0.15 < failed["bad"]
+
+
+def test_comments_reflect_the_score_and_some_name_people(truths):
+    answers = truths["answers"].dropna(subset="comment")
+    csat = answers[answers["survey"] == "csat"]
+    pleased = csat["comment"].str.contains("Very friendly|Excellent|Great|满意|谢谢")
+    assert pleased[csat["score"] >= 4].all()
+    assert not pleased[csat["score"] <= 2].any()
+    assert 0.05 < answers["comment"].str.contains("@example.com").mean() < 0.2
+    assert answers["comment"].str.contains("电话").any()
