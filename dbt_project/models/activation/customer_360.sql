@@ -65,12 +65,21 @@ interests as (
 
 ),
 
+distinct_tags as (
+
+    select distinct
+        customer_key,
+        tag
+    from {{ ref('customer_tags') }}
+
+),
+
 tagged as (
 
     select
         customer_key,
         {{ dbt.listagg('tag', "', '", 'order by tag') }} as tags
-    from (select distinct customer_key, tag from {{ ref('customer_tags') }}) as tags
+    from distinct_tags
     group by customer_key
 
 ),
