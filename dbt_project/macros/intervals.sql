@@ -44,7 +44,7 @@
     {%- set rate = '(cast(' ~ successes ~ ' as double) / ' ~ count ~ ')' -%}
     {%- set z = normal_point() -%}
     case
-        when {{ count }} > 0
+        when {{ count }} > 0 and {{ successes }} is not null
             -- what rounding lets stick out is cut
             then least(1, greatest(0, (
                 {{ rate }} + {{ z }} * {{ z }} / (2 * {{ count }})

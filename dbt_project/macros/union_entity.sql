@@ -166,10 +166,10 @@
     {%- set columns = entity_columns(entity) -%}
     {%- set enabled = enabled_sources() -%}
     {%- for source_name, entities in var('providers').items() | sort if entity in entities -%}
-        {%- set relation = ref('stg_' ~ source_name ~ '__' ~ entity) -%}
-        {%- set links = ref('stg_' ~ source_name ~ '__customer_links')
-            if 'customer_links' in entities and entity != 'customer_links' else none -%}
-        {%- if source_name in enabled -%}
+        {%- if not execute or source_name in enabled -%}
+            {%- set relation = ref('stg_' ~ source_name ~ '__' ~ entity) -%}
+            {%- set links = ref('stg_' ~ source_name ~ '__customer_links')
+                if 'customer_links' in entities and entity != 'customer_links' else none -%}
             {{ union_entity_member(columns, relation, links) }}
 
 union all
