@@ -51,7 +51,7 @@ before_and_after_sums as (
         {%- for when, condition in [('before', 'not is_after'), ('after', 'is_after')] %}
         count(case when {{ condition }} then kpi_value end) as {{ when }}_day_count,
         sum(case when {{ condition }} then kpi_value end) as {{ when }}_total,
-        sum(case when {{ condition }} then kpi_value * kpi_value end) as {{ when }}_squares{{ ',' if not loop.last }}
+        sum(case when {{ condition }} then cast(kpi_value as decimal(30, 4)) * kpi_value end) as {{ when }}_squares{{ ',' if not loop.last }}
         {%- endfor %}
     from before_and_after_values
     group by event, changed_on, window_days, kpi

@@ -72,7 +72,8 @@ left join {{ ref('int_exchange_rates') }} as rates
         cast(
             case
                 when {{ foreign_currency(cte ~ '.source', currencies) }} is null then {{ cte }}.{{ name }}
-                else {{ cte }}.{{ name }} * rates.rate
+                -- a product of two decimals is as wide as the wider one
+                else cast({{ cte }}.{{ name }} as decimal(30, 4)) * rates.rate
             end as {{ data_type }}
         ) as {{ name }},
         {%- endfor %}

@@ -87,6 +87,7 @@ SALES = [
     ("4", "2024-03-31 22:30", 40.00),  # half past midnight: the second rate
     ("5", "2024-05-01 12:00", 0.33),  # no rate of its own: the last one before
     ("6", "2024-05-02 12:00", -40.00),
+    ("7", "2024-05-03 12:00", 9_000_000_000.00),
 ]
 
 
@@ -143,10 +144,12 @@ def test_the_last_rate_on_or_before_the_business_day_counts(abroad: SqlWarehouse
         ("abroad:3", Decimal("18.0000"), Decimal("18.0000"), Decimal("9.0000"), Decimal("0.9")),
         ("abroad:4", Decimal("20.0000"), Decimal("20.0000"), Decimal("10.0000"), Decimal("0.5")),
         ("abroad:5", Decimal("0.1650"), Decimal("0.1650"), Decimal("0.0825"), Decimal("0.5")),
-    ]
+        ("abroad:7", Decimal(4_500_000_000), Decimal(4_500_000_000), Decimal(2_250_000_000),
+         Decimal("0.5")),
+    ]  # fmt: skip
     assert returned == [(Decimal("20.0000"),)]
     assert orders[0] == ("abroad:2", Decimal("9.00"))
-    assert len(orders) == 4
+    assert len(orders) == 5
 
 
 def test_what_has_no_rate_is_in_no_mart_and_told_of(abroad: SqlWarehouse):

@@ -15,7 +15,14 @@ from datetime import datetime
 import duckdb
 
 from crm_pipeline.defs.landing.contracts import ColumnContract, SourceContract, TableContract
-from crm_pipeline.defs.landing.guard import CUSTOMER, ERASED, Guard, document_of, entity_key
+from crm_pipeline.defs.landing.guard import (
+    CUSTOMER,
+    ERASED,
+    Guard,
+    document_kinds,
+    document_of,
+    entity_key,
+)
 from crm_pipeline.defs.landing.sqltext import identifier, literal
 from crm_pipeline.defs.landing.store import transaction
 
@@ -99,11 +106,11 @@ def find_documents(
                 f"select distinct {document.identity_sql} from {place} "
                 f"where {customer.identity_sql} in (select id from erased_ids)"
             ).fetchall()
-            kind = str(document.identifies)
             found |= {
                 (kind, guard.keys.identity(kind, entity_key(table, kind, number)))
                 for (number,) in numbers
                 if number
+                for kind in document_kinds(document)
             }
     guard.vault.bury(found, now)
     guard.forget_tombstones()
@@ -123,8 +130,8 @@ def _name_erased(
 ) -> int:
     """Fill ``erased_ids`` with the numbers of a column that have a tombstone."""
     con.execute("create or replace temp table erased_ids (id varchar)")
-    kind = str(column.identifies)
-    if kind in SHARED:
+    kinds = [kind for kind in column.identifies if kind not in SHARED]
+    if not kinds:
         return 0
     held = {
         number
@@ -137,7 +144,11 @@ def _name_erased(
     gone = [
         number
         for number in held
-        if number and guard.keys.identity(kind, entity_key(table, kind, number)) in guard.erased
+        if number
+        and any(
+            guard.keys.identity(kind, entity_key(table, kind, number)) in guard.erased
+            for kind in kinds
+        )
     ]
     con.execute("insert into erased_ids select unnest(?::varchar[])", [gone])
     return len(gone)

@@ -136,7 +136,12 @@ def document_of(table: TableContract) -> ColumnContract | None:
     if len(table.key) != 1 or table.identity_of(CUSTOMER) is None:
         return None
     column = table.column(table.key[0])
-    return column if column.identifies not in (None, CUSTOMER, "product") else None
+    return column if set(column.identifies) - {CUSTOMER, "product"} else None
+
+
+def document_kinds(document: ColumnContract) -> tuple[str, ...]:
+    """Return what a column of documents numbers, beside the customer where it is one number."""
+    return tuple(kind for kind in document.identifies if kind not in (CUSTOMER, "product"))
 
 
 def erased_lines(table: TableContract, rows_sql: str, guard: Guard) -> set[int]:
@@ -248,7 +253,7 @@ class _Batch:
                 for at, one in enumerate(hashes):
                     if one in erased:
                         self.faults[at] = (ERASED, index + 1, column.name)
-                if column.identifies == CUSTOMER:
+                if kind == CUSTOMER:
                     self._bury_documents(hashes)
 
     def _bury_documents(self, customers: Sequence[bytes]) -> None:
@@ -258,13 +263,13 @@ class _Batch:
             return
         index = next(i for i, c in enumerate(self.table.columns) if document in c.stored)
         numbers = self._numbers(index, self.table.columns[index])
-        kind = str(document.identifies)
         of_erased = [
             n for n, who in zip(numbers, customers, strict=True) if who in self.guard.erased
         ]
         for number in filter(None, of_erased):
-            key = entity_key(self.table, kind, number)
-            self.guard.found.add((kind, self.guard.keys.identity(kind, key)))
+            for kind in document_kinds(document):
+                key = entity_key(self.table, kind, number)
+                self.guard.found.add((kind, self.guard.keys.identity(kind, key)))
 
     def _replace(self, index: int, column: ColumnContract) -> None:
         from crm_pipeline.vault.tokens import token
