@@ -66,7 +66,7 @@ def truncate(source: Path, target: Path) -> None:
     """Write the files of ``source`` without what happened after ``DAY``."""
     target.mkdir(parents=True)
     for file in sorted(source.iterdir()):
-        table = file.name.rpartition("_")[0].removesuffix("_2026-05")
+        table = _table(file)
         if file.suffix == ".parquet":
             rows = pq.read_table(file)
             late = pc.greater(pc.cast(rows["updated_at"], "date32"), DAY)
@@ -75,6 +75,10 @@ def truncate(source: Path, target: Path) -> None:
             _rewrite(file, target / file.name, _json_lines)
         else:
             _rewrite(file, target / file.name, lambda text, t=table: _csv(text, EVENTS[t]))
+
+
+def _table(file: Path) -> str:
+    return file.name.rpartition("_")[0].removesuffix("_2026-05")
 
 
 def rest(folder: Path) -> None:
@@ -87,6 +91,9 @@ def rest(folder: Path) -> None:
 def inbox(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("as_of")
     write_demo(folder / "inbox", folder / "truth", customers=400)
+    for file in list((folder / "inbox").iterdir()):
+        if _table(file) in ("inventory", "payments", "sessions"):
+            file.unlink()  # their facts are views of the same raw tables: the harness has them
     return folder / "inbox"
 
 

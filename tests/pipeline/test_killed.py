@@ -14,6 +14,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from crm_pipeline.vault.keys import KEY_FILE
 from tests.pipeline.landed import LandedWarehouse
 from tests.pipeline.support import (
     crm,
@@ -43,8 +44,10 @@ LEDGER = (
 
 
 def fresh(home: Path, target: Path) -> Path:
-    """Return a home with nothing but the inbox of ``home``."""
+    """Return a home with nothing but the inbox and the key of ``home``: tokens are the same."""
     shutil.copytree(home / "inbox", target / "inbox")
+    if (home / KEY_FILE).exists():
+        shutil.copy2(home / KEY_FILE, target)
     return target
 
 

@@ -79,7 +79,7 @@ def test_a_backup_holds_the_state_and_says_what_it_is(tiny_home, saved):
     assert all(file["size"] == (saved / path).stat().st_size for path, file in files.items())
     assert not [path for path in files if path.startswith("/") or ".." in path]
     assert {path.partition("/")[0] for path in files} == {
-        "warehouse.duckdb", "archive", "mlflow", "published",
+        "warehouse.duckdb", "vault.duckdb", "archive", "mlflow", "published",
     }  # fmt: skip
     assert parquet_digests(saved / "published" / "parquet") == publication(tiny_home)
     assert ledger(saved) == ledger(tiny_home)
@@ -113,8 +113,9 @@ def test_what_a_killed_writer_left_in_its_log_is_in_the_backup(tiny_copy, tmp_pa
 def test_a_copy_that_does_not_verify_is_no_backup(tiny_copy, tmp_path, monkeypatch, fault):
     def copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
-        with duckdb.connect(str(target)) as db:
-            db.execute("delete from control.quarantine")
+        if target.name == "warehouse.duckdb":
+            with duckdb.connect(str(target)) as db:
+                db.execute("delete from control.quarantine")
 
     if fault == "unequal":
         monkeypatch.setattr(backup, "_copy_warehouse", copy)
@@ -157,6 +158,9 @@ def test_an_empty_home_becomes_the_one_that_was_saved(tiny_home, saved, tmp_path
     assert swap.recorded_digests(home / "published" / ".versions" / "000001")
     assert not (home / RESTORING).exists()
     assert (home / "published" / "crm.duckdb").stat().st_mode & 0o222 == 0
+    [finding] = doctor.examine(settings_of(home), 0.3).findings
+    assert "master.key is not there" in finding.what
+    shutil.copy2(tiny_home / "master.key", home)
     assert doctor.examine(settings_of(home), 0.3).findings == ()
 
 
@@ -208,7 +212,9 @@ def test_existing_state_is_replaced_only_by_force_and_kept(saved, tiny_copy):
         db.execute("create table control.later as select 1 as n")
     publish_again(tiny_copy)
     inbox, before = tree(tiny_copy / "inbox"), tree(tiny_copy)
-    with pytest.raises(UserError, match=r"is not empty \(warehouse\.duckdb, archive, mlflow"):
+    with pytest.raises(
+        UserError, match=r"is not empty \(warehouse\.duckdb, vault\.duckdb, archive, mlflow"
+    ):
         restore.restore(saved, tiny_copy)
     assert tree(tiny_copy) == before
     with published(tiny_copy) as reader:

@@ -147,13 +147,13 @@ select
     demographics.age_band,
     demographics.income_band,
     interests.category as main_interest,
-    tagged.tags,
+    coalesce(tagged.tags, '') as tags,
     scored.customer_score,
     payment_risk.risk_band as payment_risk_band,
 
     -- how they are served, and what they think of it
-    service.open_ticket_count,
-    service.complaint_count,
+    coalesce(service.open_ticket_count, 0) as open_ticket_count,
+    coalesce(service.complaint_count, 0) as complaint_count,
     service.last_contact_at,
     service.preferred_channel,
     satisfaction.csat_mean,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from crm_pipeline.vault.keys import KEY_FILE, find_keys
 from tests.pipeline.harness.chain import STAGES, Killer, lose_power
 from tests.pipeline.harness.generate import Generator
 from tests.pipeline.harness.polling import polling
@@ -34,6 +35,11 @@ WHOLE_RUNS = 20
 def deliver(of: Plan, homes: list[Path], rnd: random.Random, count: int) -> None:
     """Put the same random files, new ones and other versions of old ones, into each inbox."""
     tables = [t for source in of.enabled.values() for t in source.tables]
+    find_keys(homes[0], None, creates=True)
+    for home in homes[1:]:
+        # one key, so that tokens are the same
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(homes[0] / KEY_FILE, home)
     for _ in range(count):
         table = rnd.choice([t for t in tables if of.readers.get((t.source, t.name))])
         maker = Generator(table, of.hints[table.source])
@@ -81,6 +87,7 @@ def kill_again_and_again(folder: Path, kills: int, seed: int) -> str:
                 home, still = folder / f"fresh{rounds}", folder / f"still{rounds}"
                 for place in (home, still):
                     shutil.copytree(calm / "inbox", place / "inbox")
+                    shutil.copy2(calm / KEY_FILE, place)
                 killer.run(still)
             for _ in range(rnd.randint(1, 4)):
                 killed = killer.run(home, rnd.uniform(0, whole))
