@@ -35,7 +35,7 @@ from tests.pipeline.harness.warehouse import (
 )
 
 SEQUENCES = 500
-FAST = 4
+FAST = 2
 SHARE = 12
 
 
