@@ -123,3 +123,16 @@ def test_the_order_of_different_files_does_not_matter(tmp_path):
             company.land()
         seen.add(str(company.rows()))
     assert len(seen) == 1
+
+
+def test_a_retracted_file_stays_away_in_the_bytes_of_another(tmp_path):
+    """Delivered again, before its retraction, with other line ends: those that another has."""
+    company = Company(tmp_path, shop(COLUMNS), in_memory=True)
+    rows = ((1, None, "x"),)
+    company.put("orders_a.csv", text_of(rows, True))
+    company.put("orders_b.csv", text_of(rows, False))
+    company.land()
+    company.put("orders_b.csv", text_of(rows, True))
+    company.retract("orders_b.csv")
+    company.land()
+    assert company.rows("_file") == [("orders_a.csv",)]

@@ -271,15 +271,17 @@ class _Run:
         same = [entry for entry in known if entry.raw_digest == raw_digest]
         if not same or _has_changed(file):
             return False
-        if newest is not None and newest.raw_digest == raw_digest:
-            if newest.action == "landed":
+        digest = same[-1].digest
+        has_its_bytes = newest is not None and newest.raw_digest == raw_digest
+        if newest is not None and (has_its_bytes or newest.digest == digest):
+            if has_its_bytes and newest.action == "landed":
                 self._note(file, "unchanged", digest=newest.digest)
                 return True
+            # also where another file had the same text in these bytes
             if _is_retracted(newest, file):
                 self._note_retracted(file, newest)
                 return True
         stored = ledger.contents(self.con, table)
-        digest = same[-1].digest
         if digest not in stored:
             return False
         self._enter_copy(file, table, digest, raw_digest)
