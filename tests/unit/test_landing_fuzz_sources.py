@@ -69,6 +69,10 @@ class Fuzz:
 
     def __post_init__(self) -> None:
         self.home.mkdir()
+        if "*" not in self.contract.files[0]:
+            # several files are needed at once, where the source sends one
+            stem, dot, ending = self.contract.files[0].partition(".")
+            self.contract = replace(self.contract, files=(f"{stem}*{dot}{ending}",))
         source = shop()["shop"]
         source = replace(source, name=self.contract.source, tables=(self.contract,))
         self.company = Company(self.home, {source.name: source}, in_memory=True)
