@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -85,6 +86,30 @@ def versioned_tables(project: Path = PROJECT) -> list[str]:
         for source in project_manifest(project).sources.values()
         if source.schema == "raw" and (source.config.meta or {}).get("version")
     ]
+
+
+def project_with_source(
+    folder: Path, source: str, sources_file: str, staging: Mapping[str, str]
+) -> Path:
+    """Return a copy of the project, below ``folder``, to which a source is added as a user would.
+
+    Args:
+        folder: Where the copy goes.
+        source: The source's name.
+        sources_file: Its sources file.
+        staging: Entity -> SQL of the staging model that feeds it.
+    """
+    project = folder / "dbt_project"
+    shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "lint"))
+    place = project / "models/staging" / source
+    place.mkdir()
+    (place / f"_{source}__sources.yml").write_text(sources_file)
+    for entity, sql in staging.items():
+        (place / f"stg_{source}__{entity}.sql").write_text(sql)
+    provided = f"    {source}: [{', '.join(sorted(staging))}]\n"
+    file = project / "dbt_project.yml"
+    file.write_text(file.read_text().replace("  providers:\n", f"  providers:\n{provided}"))
+    return project
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -18,7 +17,7 @@ from crm_pipeline.defs.quality.truths import TRUTHS
 from crm_pipeline.errors import UserError
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.settings import load_settings
-from tests.unit.sql_harness import PROJECT, SqlWarehouse
+from tests.unit.sql_harness import SqlWarehouse, project_with_source
 
 ABROAD = """
 version: 2
@@ -93,18 +92,8 @@ SALES = [
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    project = tmp_path_factory.mktemp("project") / "dbt_project"
-    shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "lint"))
-    folder = project / "models/staging/abroad"
-    folder.mkdir()
-    (folder / "_abroad__sources.yml").write_text(ABROAD)
-    for entity, sql in (("order_items", ITEMS), ("returns", RETURNS), ("exchange_rates", RATES)):
-        (folder / f"stg_abroad__{entity}.sql").write_text(sql)
-    settings = (project / "dbt_project.yml").read_text()
-    entities = "    abroad: [exchange_rates, order_items, returns]\n"
-    settings = settings.replace("  providers:\n", f"  providers:\n{entities}")
-    (project / "dbt_project.yml").write_text(settings)
-    return project
+    staging = {"order_items": ITEMS, "returns": RETURNS, "exchange_rates": RATES}
+    return project_with_source(tmp_path_factory.mktemp("project"), "abroad", ABROAD, staging)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ No public source has touches and orders of the same customers, so a throw-away o
 from __future__ import annotations
 
 import random
-import shutil
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.unit.sql_harness import PROJECT, SqlWarehouse
+from tests.unit.sql_harness import SqlWarehouse, project_with_source
 
 TEXT, AT, FLAG, MONEY = "varchar", "timestamp", "boolean", "decimal(18,2)"
 TABLES = {
@@ -58,24 +57,14 @@ def _hours(number: float) -> pd.Timestamp:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with a source ``desk``, whose raw tables have the entities' shapes."""
-    project = tmp_path_factory.mktemp("project") / "dbt_project"
-    shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "lint"))
-    folder = project / "models/staging/desk"
-    folder.mkdir()
-    tables = []
+    staging, tables = {}, []
     for entity, columns in TABLES.items():
-        (folder / f"stg_desk__{entity}.sql").write_text(
-            f"select {', '.join(columns)} from {{{{ source('desk', '{entity}') }}}}"
-        )
+        staging[entity] = f"select {', '.join(columns)} from {{{{ source('desk', '{entity}') }}}}"
         typed = [{"name": name, "data_type": kind} for name, kind in columns.items()]
         tables.append({"name": entity, "identifier": f"desk__{entity}", "columns": typed})
     source = {"name": "desk", "schema": "raw", "tables": tables}
-    (folder / "_desk__sources.yml").write_text(yaml.safe_dump({"version": 2, "sources": [source]}))
-    settings = (project / "dbt_project.yml").read_text()
-    entities = ", ".join(TABLES)
-    settings = settings.replace("  providers:\n", f"  providers:\n    desk: [{entities}]\n")
-    (project / "dbt_project.yml").write_text(settings)
-    return project
+    sources_file = yaml.safe_dump({"version": 2, "sources": [source]})
+    return project_with_source(tmp_path_factory.mktemp("project"), "desk", sources_file, staging)
 
 
 def _frame(entity: str, rows: list[dict]) -> pd.DataFrame:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.unit.sql_harness import PROJECT, SqlWarehouse
+from tests.unit.sql_harness import SqlWarehouse, project_with_source
 
 DESK = """
 version: 2
@@ -65,18 +64,13 @@ FEES = ["POST", "D", "M", "DOT", "BANK CHARGES", "AMAZONFEE", "CRUK", "S", "PADS
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with one more source, and cut points instead of fifths."""
-    project = tmp_path_factory.mktemp("project") / "dbt_project"
-    shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "lint"))
-    folder = project / "models/staging/desk"
-    folder.mkdir()
-    (folder / "_desk__sources.yml").write_text(DESK)
-    (folder / "stg_desk__order_items.sql").write_text(DESK_ITEMS)
-    (folder / "stg_desk__customer_links.sql").write_text(DESK_LINKS)
-    (folder / "stg_desk__customer_tags.sql").write_text(DESK_TAGS)
+    staging = {
+        "order_items": DESK_ITEMS,
+        "customer_links": DESK_LINKS,
+        "customer_tags": DESK_TAGS,
+    }
+    project = project_with_source(tmp_path_factory.mktemp("project"), "desk", DESK, staging)
     settings = (project / "dbt_project.yml").read_text()
-    settings = settings.replace(
-        "  providers:\n", "  providers:\n    desk: [customer_links, customer_tags, order_items]\n"
-    )
     settings = settings.replace("rfm_scoring: quintiles", "rfm_scoring: cut_points")
     (project / "dbt_project.yml").write_text(settings)
     return project
