@@ -16,6 +16,7 @@ from crm_pipeline.vault.keys import KEY_FILE, find_keys
 from tests.pipeline.harness.chain import STAGES, Killer, lose_power
 from tests.pipeline.harness.generate import Generator
 from tests.pipeline.harness.polling import polling
+from tests.pipeline.harness.two_days import delivered_to
 from tests.pipeline.harness.warehouse import ZONE, Plan, plan, sources_in_part
 from tests.pipeline.landed import LandedWarehouse
 from tests.pipeline.support import (
@@ -161,13 +162,14 @@ def test_whole_runs_killed_at_any_moment(tiny_home, tmp_path):
 
 def withhold(home: Path, target: Path, rnd: random.Random) -> list[str]:
     """Copy the inbox without a few of its files; return their names."""
-    files = sorted(p.name for p in (home / "inbox" / "demo").iterdir() if p.suffix != ".done")
+    files = list(delivered_to(home / "inbox"))
     late = rnd.sample(files, 3)
-    (target / "inbox" / "demo").mkdir(parents=True)
     bring([name for name in files if name not in late], home, target)
     return late
 
 
 def bring(names: list[str], home: Path, target: Path) -> None:
     for name in names:
-        shutil.copy2(home / "inbox" / "demo" / name, target / "inbox" / "demo" / name)
+        file = target / "inbox" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(home / "inbox" / name, file)

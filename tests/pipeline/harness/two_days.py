@@ -46,11 +46,11 @@ class Operation:
         self.runs: Counter[str] = Counter()
 
     def deliver(self, name: str, content: bytes) -> None:
-        """A file arrives, complete."""
-        folder = self.home / "inbox" / "demo"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-        (folder / f"{name}.done").touch()
+        """A file arrives, complete; its name says the source too, as in ``demo/orders.csv``."""
+        file = self.home / "inbox" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        file.with_name(f"{file.name}.done").touch()
 
     def look(self) -> None:
         """What the daemon does when it comes round: every schedule that is due, and the sensor."""
@@ -106,6 +106,12 @@ class Operation:
         self.run("training", dg.RunRequest(), "the end")
 
 
+def delivered_to(inbox: Path) -> dict[str, bytes]:
+    """Return what lies in an inbox: source and file name -> content, in order of name."""
+    files = (p for p in inbox.glob("*/*") if p.suffix != ".done")
+    return {p.relative_to(inbox).as_posix(): p.read_bytes() for p in sorted(files)}
+
+
 def half(name: str, content: bytes) -> bytes:
     """The first half of a file's lines, under the same name: what is corrected later."""
     text = gzip.decompress(content) if name.endswith(".gz") else content
@@ -118,10 +124,10 @@ def simulate(home: Path, inbox: Path, hours: int) -> Counter[str]:
     """Operate for ``hours``: a file an hour, two corrections, an outage; return the runs."""
     start = SUNDAY - timedelta(hours=hours // 2 if hours > 8 else 2)
     operation = Operation(home, start)
-    files = {p.name: p.read_bytes() for p in sorted(inbox.iterdir()) if p.suffix != ".done"}
+    files = delivered_to(inbox)
     rnd = random.Random(hours)
     hourly = rnd.sample(sorted(files), hours)
-    corrected = [name for name in sorted(files) if name.startswith("order_items")][-2:]
+    corrected = [name for name in sorted(files) if name.startswith("demo/order_items")][-2:]
     corrections = dict(zip((hours // 3, hours - 1), corrected, strict=True))
     outage = range(hours // 2, hours // 2 + max(2, hours // 8))
     for name, content in files.items():
