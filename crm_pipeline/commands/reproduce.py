@@ -103,7 +103,7 @@ def _reproduce(
 
 def _appoint_champions(home: Path, moment: object) -> None:
     """Let those models rule in the scratch home that ruled then."""
-    from crm_pipeline.defs.modelling.specs import MODELS
+    from crm_pipeline.defs.modelling.registered import MODELS
     from crm_pipeline.defs.publication.past import Moment
     from crm_pipeline.resources.tracking import Tracking
 

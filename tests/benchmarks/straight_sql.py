@@ -48,7 +48,8 @@ def statements(target: Path, con: duckdb.DuckDBPyConnection) -> list[tuple[str, 
     for result in results:
         name = result["unique_id"]
         node = nodes[name]
-        relation, kind = node.get("relation_name"), node["config"]["materialized"]
+        relation = node.get("relation_name")
+        kind = "view" if node["config"]["materialized"] == "view" else "table"
         if node["resource_type"] == "test":
             sql = f"select count(*) from ({result['compiled_code']}\n)"
         elif node["resource_type"] == "seed":

@@ -17,7 +17,7 @@ import pandas as pd
 
 from crm_pipeline.defs.landing.ledger import retract
 from crm_pipeline.defs.landing.sources import sources_from_manifest
-from crm_pipeline.defs.modelling.specs import MODELS
+from crm_pipeline.defs.modelling.registered import ANALYSES, MODELS
 from crm_pipeline.defs.modelling.store import (
     CHAMPION_TABLE,
     EVALUATION_TABLE,
@@ -73,11 +73,11 @@ class Days(LandedWarehouse):
             db.execute(EVALUATION_TABLE)
             for spec in MODELS:
                 write_scores(
-                    db, spec.table, spec.types, None, as_of=row[0], model_version=None,
-                    status="too_little_data",
-                )  # fmt: skip
-                for table, types in spec.further.items():
-                    replace_table(db, table, types, None)
+                    db, spec, None, as_of=row[0], model_version=None, status="too_little_data"
+                )
+            for analysis in ANALYSES:
+                for table, types in analysis.tables.items():
+                    replace_table(db, table, types, None, row[0])
         self.dbt("run", "--select", "source:scores+")
         self.has_scores = True
 

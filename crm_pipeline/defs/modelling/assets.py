@@ -1,10 +1,11 @@
-"""Three assets a model: trained and evaluated, gated, scored."""
+"""Three assets a model: trained and evaluated, gated, scored. One an analysis."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from crm_pipeline.defs.modelling.specs import MODELS, ModelSpec
+from crm_pipeline.defs.modelling.registered import ANALYSES, MODELS
+from crm_pipeline.defs.modelling.spec import AnalysisSpec, ModelSpec
 from crm_pipeline.defs.modelling.store import (
     content_version,
     replace_table,
@@ -22,12 +23,10 @@ from crm_pipeline.resources.warehouse import WRITER_POOL, Warehouse
 OWNERS = ["team:data-science"]
 RETRY = dg.RetryPolicy(max_retries=1, delay=2)
 SETTINGS = dg.AssetKey(["control", "run_settings"])
-INPUTS = [dg.AssetKey(["features", name]) for name in ("customer_features", "cut_offs")]
-LABELS = dg.AssetKey(["features", "customer_labels"])
-SEEDS = {
-    "segments": [dg.AssetKey(["seeds", "segment_profiles"])],
-    "churn": [dg.AssetKey(["seeds", "risk_bands"])],
-}
+
+
+def _tables(names: Sequence[str]) -> list[dg.AssetKey]:
+    return [dg.AssetKey(name.split(".")) for name in names]
 
 
 def _keys(spec: ModelSpec) -> tuple[dg.AssetKey, dg.AssetKey]:
@@ -43,7 +42,7 @@ def candidate_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key,
-        deps=[*INPUTS, *([LABELS] if spec.name != "segments" else []), *SEEDS.get(spec.name, [])],
+        deps=_tables(spec.training_reads),
         group_name="modelling",
         owners=OWNERS,
         kinds={"python", "scikitlearn", "mlflow"},
@@ -100,9 +99,9 @@ def candidate_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def _example(frames: dict) -> object:
-    features = next(f for name, f in frames.items() if name in ("features", "now"))
-    keys = [c for c in ("customer_key", "cut_off_on") if c in features]
-    return features.drop(columns=keys).head(5)
+    known = [frame for name, frame in frames.items() if name in ("features", "now")]
+    features = (known or list(frames.values()))[0]
+    return features.drop(columns=[c for c in features if c.endswith(("_key", "_on"))]).head(5)
 
 
 def champion_asset(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -168,13 +167,13 @@ def champion_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def scores_asset(spec: ModelSpec) -> dg.AssetsDefinition:
-    """Return the asset that scores every customer with an order by the as-of date."""
+    """Return the asset that writes what the champion says as of today."""
     _, champion_key = _keys(spec)
     main = dg.AssetKey(["scores", spec.table])
     specs = [
         dg.AssetSpec(
             dg.AssetKey(["scores", table]),
-            deps=[champion_key, SETTINGS, *INPUTS, *SEEDS.get(spec.name, [])],
+            deps=[champion_key, SETTINGS, *_tables(spec.scoring_reads)],
             group_name="modelling",
             owners=OWNERS,
             kinds={"python", "duckdb"},
@@ -193,25 +192,22 @@ def scores_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 if champion
                 else None
             )
+            version = champion.model_version if champion else None
             counts = write_scores(
                 db,
-                spec.table,
-                spec.types,
-                scored.predictions if scored else None,
+                spec,
+                scored,
                 as_of=settings.as_of,
-                model_version=champion.model_version if champion else None,
+                model_version=version,
                 # with a champion, who is left out had nothing the model could read
                 status="too_little_data" if champion else status_without_champion(db, spec.name),
             )
-            save_champion(db, spec.name, champion.model_version if champion else None)
-            for table, types in spec.further.items():
-                frame = scored.further[table] if scored else None
-                replace_table(db, table, types, frame)
+            save_champion(db, spec.name, version)
         yield dg.MaterializeResult(
             asset_key=main,
             metadata={
                 "dagster/row_count": sum(counts.values()),
-                "model_version": champion.model_version if champion else "none",
+                "model_version": version or "none",
                 **counts,
             },
         )
@@ -221,8 +217,42 @@ def scores_asset(spec: ModelSpec) -> dg.AssetsDefinition:
     return scores
 
 
+def analysis_asset(spec: AnalysisSpec) -> dg.AssetsDefinition:
+    """Return the asset that computes an analysis's tables anew."""
+    specs = [
+        dg.AssetSpec(
+            dg.AssetKey(["scores", table]),
+            deps=[SETTINGS, *_tables(spec.reads)],
+            group_name="modelling",
+            owners=OWNERS,
+            kinds={"python", "duckdb"},
+            description=spec.description,
+        )
+        for table in spec.tables
+    ]
+
+    @dg.multi_asset(name=f"analyse_{spec.name}", specs=specs, pool=WRITER_POOL, retry_policy=RETRY)
+    def analysis(warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
+        with plain_failures(), warehouse.writer() as db:
+            settings = run_settings(db)
+            computed = spec.compute(spec.frames(db, settings), settings)
+            for table, types in spec.tables.items():
+                rows = replace_table(db, table, types, computed[table], settings.as_of)
+                yield dg.MaterializeResult(
+                    asset_key=dg.AssetKey(["scores", table]),
+                    metadata={"dagster/row_count": rows},
+                )
+
+    return analysis
+
+
 @dg.definitions
 def models() -> dg.Definitions:
-    """Return the three assets of every model."""
+    """Return the three assets of every model, and the one of every analysis."""
     makers = (candidate_asset, champion_asset, scores_asset)
-    return dg.Definitions(assets=[make(spec) for spec in MODELS for make in makers])
+    return dg.Definitions(
+        assets=[
+            *(make(spec) for spec in MODELS for make in makers),
+            *(analysis_asset(spec) for spec in ANALYSES),
+        ]
+    )

@@ -16,6 +16,7 @@ import duckdb
 if TYPE_CHECKING:
     import pandas as pd
 
+    from crm_pipeline.defs.modelling.spec import ModelSpec, Scored
     from ml.evaluation.result import TrainingResult
 
 _LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
@@ -172,28 +173,53 @@ def status_without_champion(con: duckdb.DuckDBPyConnection, model: str) -> str:
 
 def write_scores(
     con: duckdb.DuckDBPyConnection,
-    table: str,
-    types: Mapping[str, str],
+    spec: ModelSpec,
+    scored: Scored | None,
+    *,
+    as_of: date,
+    model_version: str | None,
+    status: str,
+) -> dict[str, int]:
+    """Replace all tables of one model.
+
+    Args:
+        con: Connection with the writer's slot.
+        spec: Says which tables, and what is in them.
+        scored: What the champion says; ``None`` without one.
+        as_of: The scoring day.
+        model_version: Of the champion.
+        status: Of customers who are not in the predictions.
+
+    Returns:
+        Rows of the main table, by status where it has one.
+    """
+    if spec.is_of_customers:
+        predictions = scored.predictions if scored else None
+        counts = _write_customers(
+            con, spec, predictions, as_of=as_of, model_version=model_version, status=status
+        )
+    else:
+        types = {"as_of": "date", **spec.types, "model_version": "varchar"}
+        rows = replace_table(
+            con, spec.table, types, scored and scored.predictions, as_of, model_version
+        )
+        counts = {"rows": rows}
+    for table, types in spec.further.items():
+        replace_table(con, table, types, scored and scored.further[table], as_of, model_version)
+    return counts
+
+
+def _write_customers(
+    con: duckdb.DuckDBPyConnection,
+    spec: ModelSpec,
     predictions: pd.DataFrame | None,
     *,
     as_of: date,
     model_version: str | None,
     status: str,
 ) -> dict[str, int]:
-    """Replace ``scores.<table>``: one row for every customer with an order by ``as_of``.
-
-    Args:
-        con: Connection with the writer's slot.
-        table: Table name.
-        types: Value columns -> DuckDB type, in order, without key, as-of, status, version.
-        predictions: ``customer_key`` and the value columns; ``None`` without a champion.
-        as_of: The scoring day.
-        model_version: Of the champion.
-        status: Of customers who are not in ``predictions``.
-
-    Returns:
-        Rows by status.
-    """
+    """Replace a table of one row for every customer with an order by ``as_of``."""
+    table, types = spec.table, spec.types
     columns = ", ".join(f"{name} {kind}" for name, kind in types.items())
     con.execute("create schema if not exists scores")
     con.execute("begin")
@@ -232,15 +258,26 @@ def replace_table(
     table: str,
     types: Mapping[str, str],
     frame: pd.DataFrame | None,
-) -> None:
-    """Replace ``scores.<table>`` with ``frame``, in the declared types; empty without one."""
+    as_of: date,
+    model_version: str | None = None,
+) -> int:
+    """Replace ``scores.<table>`` with ``frame``, in the declared types; empty without one.
+
+    ``as_of`` and ``model_version`` stand in for a column of that name which the frame leaves out.
+    Returns the rows written.
+    """
     columns = ", ".join(f"{name} {kind}" for name, kind in types.items())
     con.execute("create schema if not exists scores")
     con.execute(f"create or replace table scores.{table} ({columns})")
-    if frame is not None:
-        con.register("incoming", frame)
-        con.execute(f"insert into scores.{table} select {', '.join(types)} from incoming")
-        con.unregister("incoming")
+    if frame is None:
+        return 0
+    given = {"as_of": as_of, "model_version": model_version}
+    left_out = {name: given[name] for name in given if name in types and name not in frame}
+    selected = ", ".join(f"${name}" if name in left_out else name for name in types)
+    con.register("incoming", frame)
+    con.execute(f"insert into scores.{table} select {selected} from incoming", left_out)
+    con.unregister("incoming")
+    return len(frame)
 
 
 def frame(

@@ -1,0 +1,1 @@
+"""One analysis a module, each with its ``SPEC``: it joins by being there."""
