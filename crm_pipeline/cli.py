@@ -91,6 +91,13 @@ def build_parser() -> argparse.ArgumentParser:
     rollback = add("rollback", "doctor:rollback", "list the last publications, or go back to one")
     rollback.add_argument("--to", type=int, metavar="NUMBER")
 
+    champion = add("champion", "champion:champion", "list the models that rule, or go back to one")
+    champion.add_argument("model", nargs="?", metavar="MODEL")
+    champion.add_argument(
+        "--back", action="store_true", help="let the version that ruled before rule again"
+    )
+    champion.add_argument("--to", metavar="VERSION", help="let this earlier version rule again")
+
     quarantine = add("quarantine", "quarantine:quarantine", "lines that were set aside, and why")
     quarantine.add_argument("--source", metavar="NAME")
     quarantine.add_argument("--file", metavar="NAME", help="as in the inbox")
