@@ -27,8 +27,8 @@ def population_stability_index(
     PSI = sum over bins of (q - p) ln(q / p), with p and q the shares of reference and current in
     it: the symmetrised Kullback-Leibler divergence of the two histograms (Yurdakul 2018,
     Statistical Properties of Population Stability Index). Bins are quantiles of the reference, so
-    equal values share one; missing values are a bin of their own. Each count is raised by one half, so that an
-    empty bin gives a finite figure.
+    equal values share one; missing values are a bin of their own. Each count is raised by one
+    half, so that an empty bin gives a finite figure.
 
     Args:
         reference: Values when the model began to rule; NaN stands for missing.
