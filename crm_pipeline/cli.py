@@ -68,6 +68,11 @@ def build_parser() -> argparse.ArgumentParser:
     query.add_argument("sql", metavar="SQL")
     query.add_argument("--format", choices=["table", "csv", "json"], default="table")
 
+    export = add("export", "export:export", "published tables as Excel, CSV or Parquet files")
+    export.add_argument("tables", nargs="*", metavar="TABLE", help="default: all marts and scores")
+    export.add_argument("--format", choices=["xlsx", "csv", "parquet"], default="xlsx")
+    export.add_argument("--to", metavar="DIR", required=True, help="made if it is not there")
+
     retract = add("retract", "source:retract", "take back what a landed file brought")
     retract.add_argument("file", metavar="SOURCE/FILE")
 
