@@ -71,7 +71,8 @@ def engine() -> Any:
     text = (PROJECT / "target" / "semantic_manifest.json").read_text(encoding="utf-8")
     manifest = PydanticSemanticManifest.parse_raw(text)
     manifest = PydanticSemanticManifestTransformer.transform(manifest)
-    return MetricFlowEngine(SemanticManifestLookup(manifest), _Dialect())
+    dialect: Any = _Dialect()
+    return MetricFlowEngine(SemanticManifestLookup(manifest), dialect)
 
 
 def metrics() -> list[Metric]:
