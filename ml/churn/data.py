@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml.churn.contracts import KEY, check_contracts
 from ml.churn.features import KEY_COLUMNS, FeatureError, check_features
+from ml.churn.kinds import CONTRACT, RHYTHM
+from ml.churn.sampling import customer_hash
 
 FloatArray = NDArray[np.float64]
 Rows = tuple[pd.DataFrame, FloatArray]
@@ -31,21 +34,26 @@ class LabelledData:
     """Labelled rows, each part sorted by (cut_off_on, customer_key).
 
     Attributes:
+        kind: Of the rows, see ``ml.churn.kinds``.
         training: Rows whose labels were known at the evaluation cut-off.
-        evaluation: Rows of the one later cut-off that figures are reported for.
+        evaluation: Rows of the one later cut-off that figures are reported for; where there are
+            no dates, the fifth of the contracts that is set aside.
         everything: All labelled rows, for the refit.
-        evaluation_on: The evaluation cut-off.
+        evaluation_on: The evaluation cut-off; None where there are no dates.
         training_cut_offs: Number of cut-offs in ``training``.
         book_days: Age of the record at the latest training cut-off; it begins when one customer in
             a hundred has ordered, so that a single wrong date does not make it old.
+        period: What the reported figures are of.
     """
 
+    kind: str
     training: Rows
     evaluation: Rows
     everything: Rows
-    evaluation_on: pd.Timestamp
+    evaluation_on: pd.Timestamp | None
     training_cut_offs: int
     book_days: int
+    period: str
 
 
 def labelled_data(
@@ -79,12 +87,55 @@ def labelled_data(
     first_orders = training[0].loc[training[0]["cut_off_on"] == last, "first_order_on"]
     start = first_orders.sort_values().iloc[len(first_orders) // 100]
     return LabelledData(
+        kind=RHYTHM,
         training=training,
         evaluation=_rows(joined[on == evaluation_on]),
         everything=_rows(joined[known]),
         evaluation_on=evaluation_on,
         training_cut_offs=len(training_on),
         book_days=int((last - start).days),
+        period=f"{evaluation_on.date()} + {horizon_days} days",
+    )
+
+
+SET_ASIDE = 5
+"""One contract in so many is examined on, and seen by nothing before."""
+
+
+def labelled_contracts(contracts: pd.DataFrame) -> LabelledData | str:
+    """Return the labelled contracts by purpose, or a sentence that says why there are too few.
+
+    The label is a flag without a date, so there is no later period. Instead a fifth of the
+    contracts is set aside by a hash of their key: always the same ones, so that a champion's
+    ``evaluated_`` copy has not seen them either.
+
+    Args:
+        contracts: ``cut_off_on``, ``subscription_key``, ``is_churned`` and facts.
+
+    Raises:
+        FeatureError: Columns are missing, or keys are null or duplicated.
+    """
+    if "is_churned" not in contracts.columns:
+        raise FeatureError("the contracts lack ['is_churned']")
+    known = contracts[contracts["is_churned"].notna()].reset_index(drop=True)
+    if len(known) == 0:
+        return "no contract says whether it was ended"
+    frame = check_contracts(known)
+    frame["is_churned"] = known["is_churned"].astype(float).loc[frame.index]
+    frame = frame.reset_index(drop=True)
+    aside = customer_hash(frame[KEY]) // np.uint64(10_000) % np.uint64(SET_ASIDE) == 0
+    for part, name in ((frame[~aside], "to train on"), (frame[aside], "set aside")):
+        if (few := _too_few(part, "contracts")) is not None:
+            return f"of the contracts {name} {few}"
+    return LabelledData(
+        kind=CONTRACT,
+        training=_rows(frame[~aside]),
+        evaluation=_rows(frame[aside]),
+        everything=_rows(frame),
+        evaluation_on=None,
+        training_cut_offs=1,
+        book_days=0,
+        period="contracts set aside",
     )
 
 
@@ -138,15 +189,15 @@ def _joined(
     return joined.sort_values(list(KEY_COLUMNS), kind="stable", ignore_index=True)
 
 
-def _too_few(part: pd.DataFrame) -> str | None:
+def _too_few(part: pd.DataFrame, who: str = "customers") -> str | None:
     """Why a cut-off's labelled rows are too few, None if they are enough."""
     churned = int(part["is_churned"].sum())
     stayed = len(part) - churned
     if len(part) < MIN_CUSTOMERS:
-        return f"{len(part)} customers are labelled, fewer than {MIN_CUSTOMERS}"
+        return f"{len(part)} {who} are labelled, fewer than {MIN_CUSTOMERS}"
     if min(churned, stayed) < MIN_CLASS:
         return (
-            f"{churned} customers churned and {stayed} stayed; either must be at least {MIN_CLASS}"
+            f"{churned} {who} churned and {stayed} stayed; either must be at least {MIN_CLASS}"
         )
     return None
 
