@@ -196,9 +196,7 @@ def _too_few(part: pd.DataFrame, who: str = "customers") -> str | None:
     if len(part) < MIN_CUSTOMERS:
         return f"{len(part)} {who} are labelled, fewer than {MIN_CUSTOMERS}"
     if min(churned, stayed) < MIN_CLASS:
-        return (
-            f"{churned} {who} churned and {stayed} stayed; either must be at least {MIN_CLASS}"
-        )
+        return f"{churned} {who} churned and {stayed} stayed; either must be at least {MIN_CLASS}"
     return None
 
 

@@ -98,7 +98,7 @@ class KernelMachine(ClassifierMixin, BaseEstimator):
     def fit(self, x: FloatArray, y: FloatArray) -> KernelMachine:
         """Choose the landmarks, find the widest margin, turn it into log-odds."""
         kernel = Nystroem(
-            gamma=0.5 / x.shape[1],
+            gamma=0.1 / x.shape[1],
             n_components=min(self.landmarks, len(x)),
             random_state=self.seed,
         )

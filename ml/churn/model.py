@@ -5,7 +5,7 @@ recipe (``tuning.py``) or its examination (``training.py``).
 
 Everything that is learned (filling, words, splines, scale, resampling, calibration) is learned in
 ``fit``, from the rows handed to it: the parameters are text and numbers, so nothing that was fitted
-or resampled elsewhere can be passed in, and resampled rows have no key of their own and are refused.
+elsewhere can be passed in. Resampled rows have no key of their own and are refused.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ SKOPS_TRUSTED_TYPES = [
     "ml.churn.splines.NaturalSplines",
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
 ]
 """What skops must be told to trust beside scikit-learn's public estimators."""
 

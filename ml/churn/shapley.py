@@ -44,7 +44,8 @@ def contributions(
         facts: How many facts there are.
 
     Returns:
-        One row a row of ``x`` and one column a fact; and the intercept. Row sum + intercept = score.
+        One row a row of ``x`` and one column a fact; and the intercept. Row sum plus intercept is
+        the score.
     """
     if isinstance(classifier, Resampled):
         parts, intercept = contributions(classifier.estimator_, x, fact, facts)
@@ -114,9 +115,7 @@ def _exact(
     worth = np.empty((2**players, len(x)))
     worth[0] = empty
     for coalition in range(1, 2**players):
-        present = np.any(
-            [c for player, c in enumerate(columns) if coalition >> player & 1], axis=0
-        )
+        present = np.any([c for player, c in enumerate(columns) if coalition >> player & 1], axis=0)
         worth[coalition] = score(np.where(present, x, 0.0))
     out = np.zeros((len(x), players))
     for coalition in range(2**players):
