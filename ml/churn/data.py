@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.churn.contracts import KEY, check_contracts
-from ml.churn.features import KEY_COLUMNS, FeatureError, check_features
-from ml.churn.kinds import CONTRACT, RHYTHM
+from ml.churn.features import FeatureError
+from ml.churn.kinds import CONTRACT, RHYTHM, kind_of
 from ml.churn.sampling import customer_hash
 
 FloatArray = NDArray[np.float64]
@@ -57,7 +57,11 @@ class LabelledData:
 
 
 def labelled_data(
-    features: pd.DataFrame, labels: pd.DataFrame, cut_offs: pd.DataFrame, horizon_days: int
+    features: pd.DataFrame,
+    labels: pd.DataFrame,
+    cut_offs: pd.DataFrame,
+    horizon_days: int,
+    kind: str = RHYTHM,
 ) -> LabelledData | str:
     """Return the labelled rows by purpose, or a sentence that says why there are too few.
 
@@ -69,7 +73,7 @@ def labelled_data(
     evaluation_on = _evaluation_on(purposes, horizon_days)
     if evaluation_on is None:
         return "no cut-off lies one horizon before the as-of date, so no model can be examined"
-    joined = _joined(features, labels, purposes, horizon_days)
+    joined = _joined(features, labels, purposes, horizon_days, kind)
     on = joined["cut_off_on"]
     enough = {day for day, part in joined.groupby("cut_off_on") if _too_few(part) is None}
     if evaluation_on not in enough:
@@ -83,19 +87,22 @@ def labelled_data(
         )
     known = on.isin(sorted(enough))
     training = _rows(joined[on.isin(sorted(training_on))])
-    last = max(training_on)
-    first_orders = training[0].loc[training[0]["cut_off_on"] == last, "first_order_on"]
-    start = first_orders.sort_values().iloc[len(first_orders) // 100]
     return LabelledData(
-        kind=RHYTHM,
+        kind=kind,
         training=training,
         evaluation=_rows(joined[on == evaluation_on]),
         everything=_rows(joined[known]),
         evaluation_on=evaluation_on,
         training_cut_offs=len(training_on),
-        book_days=int((last - start).days),
+        book_days=_book_days(training[0], max(training_on)) if kind == RHYTHM else 0,
         period=f"{evaluation_on.date()} + {horizon_days} days",
     )
+
+
+def _book_days(training: pd.DataFrame, last: pd.Timestamp) -> int:
+    first_orders = training.loc[training["cut_off_on"] == last, "first_order_on"]
+    start = first_orders.sort_values().iloc[len(first_orders) // 100]
+    return int((last - start).days)
 
 
 SET_ASIDE = 5
@@ -121,6 +128,7 @@ def labelled_contracts(contracts: pd.DataFrame) -> LabelledData | str:
     if len(known) == 0:
         return "no contract says whether it was ended"
     frame = check_contracts(known)
+    frame = frame.dropna(axis="columns", how="all")
     frame["is_churned"] = known["is_churned"].astype(float).loc[frame.index]
     frame = frame.reset_index(drop=True)
     aside = customer_hash(frame[KEY]) // np.uint64(10_000) % np.uint64(SET_ASIDE) == 0
@@ -171,22 +179,26 @@ def _joined(
     labels: pd.DataFrame,
     purposes: dict[str, set[pd.Timestamp]],
     horizon_days: int,
+    kind: str,
 ) -> pd.DataFrame:
     """Features with ``is_churned`` (float), only labelled rows of the three purposes."""
-    needed = {*KEY_COLUMNS, "horizon_days", "is_churned"}
-    if missing := needed - set(labels.columns):
+    keys = list(kind_of(kind).keys)
+    if missing := {*keys, "horizon_days", "is_churned"} - set(labels.columns):
         raise FeatureError(f"customer_labels lacks {sorted(missing)}")
-    frame = check_features(features)
+    frame = kind_of(kind).check(features, None)
     frame = frame[frame["cut_off_on"].isin(sorted(set().union(*purposes.values())))]
-    outcome = labels.loc[labels["horizon_days"] == horizon_days, [*KEY_COLUMNS, "is_churned"]]
+    outcome = labels.loc[labels["horizon_days"] == horizon_days, [*keys, "is_churned"]]
     outcome = outcome[outcome["is_churned"].notna()].copy()
     outcome["cut_off_on"] = pd.to_datetime(outcome["cut_off_on"]).astype("datetime64[s]")
-    outcome["customer_key"] = outcome["customer_key"].astype(object)
+    outcome[keys[1]] = outcome[keys[1]].astype(object)
     outcome["is_churned"] = outcome["is_churned"].astype(float)
-    if (count := int(outcome.duplicated(list(KEY_COLUMNS)).sum())) > 0:
-        raise FeatureError(f"customer_labels has {count} duplicate (cut_off_on, customer_key)")
-    joined = frame.merge(outcome, on=list(KEY_COLUMNS), how="inner", validate="one_to_one")
-    return joined.sort_values(list(KEY_COLUMNS), kind="stable", ignore_index=True)
+    if (count := int(outcome.duplicated(keys).sum())) > 0:
+        raise FeatureError(f"customer_labels has {count} duplicate ({', '.join(keys)})")
+    joined = frame.merge(outcome, on=keys, how="inner", validate="one_to_one")
+    if kind == CONTRACT:
+        # facts that contracts of this sort never have are no facts
+        joined = joined.dropna(axis="columns", how="all")
+    return joined.sort_values(keys, kind="stable", ignore_index=True)
 
 
 def _too_few(part: pd.DataFrame, who: str = "customers") -> str | None:

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
 from ml.churn.calibration import choose_calibration
+from ml.churn.contracts import KEY_COLUMNS as contract_keys
 from ml.churn.costs import ContactCosts
 from ml.churn.data import LabelledData, labelled_contracts, labelled_data
 from ml.churn.kinds import CONTRACT, kind_of
@@ -77,24 +78,38 @@ def train_churn(
 
 def train_contract_churn(
     contracts: pd.DataFrame,
+    cut_offs: pd.DataFrame | None = None,
     *,
+    horizon_days: int = 0,
     champion: BaseEstimator | None = None,
     costs: ContactCosts | None = None,
     recipes: Sequence[str] | None = None,
     seed: int = 0,
 ) -> TrainingResult:
-    """Train, tune, calibrate and examine the model of ended contracts, where a flag is the label.
+    """Train, tune, calibrate and examine the model of ended contracts.
 
-    As ``train_churn``; what stands in for a later period is said in ``labelled_contracts``.
+    Contracts with dates are treated as ``train_churn`` treats customers. Where a flag is the label
+    there is no later period; what stands in for it is said in ``labelled_contracts``. Of a company
+    that has both the model is of those with dates.
 
     Args:
-        contracts: ``cut_off_on`` (as known on which day), ``subscription_key``, ``is_churned``
-            (null: not known), and any facts, numbers or words.
-        champion: The ruling ``ChurnModel``; its ``evaluated_`` copy is the rival.
+        contracts: ``cut_off_on``, ``subscription_key``, ``is_churned`` (null: not known), any
+            facts, numbers or words; and, where some have dates, ``horizon_days`` (null: a flag is
+            the label) and ``is_ended`` (by the cut-off).
+        cut_offs: ``cut_off_on``, ``purpose``; of contracts with dates.
+        horizon_days: Length of the label window of contracts with dates.
+        champion: The ruling ``ChurnModel``.
         costs: Of a contact.
         recipes: What to try; by default one to three of each family.
         seed: Seed of every random choice.
     """
+    if "horizon_days" in contracts and cut_offs is not None:
+        dated = contracts[contracts["horizon_days"].notna() & ~contracts["is_ended"].astype(bool)]
+        if len(dated):
+            labels = dated[[*contract_keys, "horizon_days", "is_churned"]]
+            data = labelled_data(dated, labels, cut_offs, horizon_days, CONTRACT)
+            return _train(data, horizon_days, champion, costs, recipes, seed)
+        contracts = contracts[contracts["horizon_days"].isna()]
     return _train(labelled_contracts(contracts), 0, champion, costs, recipes, seed)
 
 

@@ -299,7 +299,9 @@ def test_sampled_customers_keep_all_their_rows_whatever_the_order():
     assert 4000 < chosen.sum() < 6000
     assert frame.loc[chosen, "customer_key"].value_counts().eq(4).all()
     mixed = frame.sample(frac=1, random_state=0)
-    assert set(mixed.loc[sample_customers(mixed["customer_key"], 5000)].index) == set(frame.index[chosen])
+    assert set(mixed.loc[sample_customers(mixed["customer_key"], 5000)].index) == set(
+        frame.index[chosen]
+    )
     assert sample_customers(frame["customer_key"].head(10), 5000).all()
 
 

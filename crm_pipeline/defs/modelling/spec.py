@@ -59,6 +59,7 @@ class ModelSpec:
         is_of_customers: Whether the main table has one row for every customer with an order,
             each with a status. One of another grain holds what the champion says, and is empty
             without one.
+        afterwards: What else happens to its tables once they are written, also without a champion.
     """
 
     name: str
@@ -77,6 +78,7 @@ class ModelSpec:
     horizon_days: Callable[[RunSettings], int] = lambda _settings: 0
     further: Mapping[str, Types] = field(default_factory=dict)
     is_of_customers: bool = True
+    afterwards: Callable[[duckdb.DuckDBPyConnection, RunSettings], None] = lambda _con, _s: None
 
 
 @dataclass(frozen=True)
