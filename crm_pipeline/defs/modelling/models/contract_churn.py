@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from crm_pipeline.defs.modelling.spec import Frames, ModelSpec, Scored
+from crm_pipeline.defs.modelling.spec import ChampionOf, Frames, ModelSpec, Scored
 from crm_pipeline.defs.modelling.store import RunSettings, frame
 
 if TYPE_CHECKING:
@@ -113,28 +113,31 @@ SPEC = ModelSpec(
 )
 
 
-def let_contracts_decide(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> None:
+def let_contracts_decide(
+    con: duckdb.DuckDBPyConnection, settings: RunSettings, champion_of: ChampionOf
+) -> None:
     """Score a customer with a running contract by it, also where no model of orders rules.
 
-    Of several contracts the one that is most likely to be ended decides.
+    Of several contracts the one that is most likely to be ended decides. They are scored here once
+    more: were ``scores.subscription_churn`` read, its checks, which share a step with those of
+    ``scores.customer_churn``, would have to run before and after it.
     """
-    found = con.execute(
-        "select count(*) from duckdb_tables() where schema_name = 'scores' "
-        "and table_name in ('subscription_churn', 'subscription_reasons')"
-    ).fetchone()
-    if found != (2,):  # the contracts' step was not part of this home's runs yet
+    champion = champion_of(SPEC.name, SPEC.horizon_days(settings))
+    if champion is None:
         return
+    scored = SPEC.score(champion.estimator, SPEC.scoring_frames(con, settings), settings)
+    con.register("contract_scores", scored.predictions)
+    con.register("contract_reasons", scored.further["subscription_reasons"])
     con.execute("begin")
     con.execute(
         """
         create or replace temp table deciding_contracts as
-        select * from scores.subscription_churn
-        where status = 'scored' and as_of = $as_of and customer_key in (
+        select * from contract_scores
+        where status = 'scored' and customer_key in (
             select customer_key from scores.customer_churn)
         qualify row_number() over (
             partition by customer_key order by churn_probability desc, subscription_key) = 1
-        """,
-        {"as_of": settings.as_of},
+        """
     )
     con.execute(
         """
@@ -142,9 +145,10 @@ def let_contracts_decide(con: duckdb.DuckDBPyConnection, settings: RunSettings) 
             status = 'scored', horizon_days = d.horizon_days,
             churn_probability = d.churn_probability, risk_band = d.risk_band,
             is_contact_worthwhile = d.is_contact_worthwhile, reason_1 = d.reason_1,
-            reason_2 = d.reason_2, reason_3 = d.reason_3, model_version = d.model_version
+            reason_2 = d.reason_2, reason_3 = d.reason_3, model_version = ?
         from deciding_contracts as d where c.customer_key = d.customer_key
-        """
+        """,
+        [champion.model_version],
     )
     con.execute(
         "delete from scores.customer_reasons where model = 'churn' and customer_key in "
@@ -154,10 +158,13 @@ def let_contracts_decide(con: duckdb.DuckDBPyConnection, settings: RunSettings) 
         """
         insert into scores.customer_reasons
             (customer_key, as_of, model, feature, value, contribution)
-        select d.customer_key, r.as_of, 'contract_churn', r.feature, r.value, r.contribution
-        from deciding_contracts as d join scores.subscription_reasons as r using (subscription_key)
+        select d.customer_key, ?, 'contract_churn', r.feature, r.value, r.contribution
+        from deciding_contracts as d join contract_reasons as r using (subscription_key)
         order by d.customer_key, r.feature
-        """
+        """,
+        [settings.as_of],
     )
     con.execute("drop table deciding_contracts")
     con.execute("commit")
+    con.unregister("contract_scores")
+    con.unregister("contract_reasons")
