@@ -73,7 +73,8 @@ def _numbers(values: pd.Series) -> pd.Series:
 def _words(values: pd.Series) -> pd.Series:
     known = values.notna().to_numpy()
     text = np.array([str(value) for value in values], dtype=object)
-    return pd.Series(np.where(known, text, None), index=values.index, dtype=object)
+    text[~known] = None
+    return pd.Series(text, index=values.index, dtype=object)
 
 
 def number_facts(frame: pd.DataFrame) -> list[str]:
