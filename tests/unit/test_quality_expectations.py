@@ -46,6 +46,9 @@ GOOD: dict[str, dict[str, Any]] = {
         "clv_low_amount": 40.0, "clv_high_amount": 60.0,
     },
     "scores.customer_segments": {**_STATUS, "segment_id": 3, "distance": 0.5},
+    "scores.subscription_churn": {
+        "subscription_key": _STATUS["customer_key"], "status": "scored", "churn_probability": 0.4,
+    },
 }  # fmt: skip
 """A table each suite must accept."""
 

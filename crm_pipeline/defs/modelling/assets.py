@@ -228,6 +228,7 @@ def scores_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 # with a champion, who is left out had nothing the model could read
                 status="too_little_data" if champion else status_without_champion(db, spec.name),
             )
+            spec.afterwards(db, settings, lambda n, days: tracking.champion(n, horizon_days=days))
             save_champion(db, spec.name, version)
         yield dg.MaterializeResult(
             asset_key=main,

@@ -19,9 +19,12 @@ from crm_pipeline.defs.modelling.store import RunSettings, frame
 if TYPE_CHECKING:
     import pandas as pd
 
+    from crm_pipeline.resources.tracking import Champion
     from ml.evaluation.result import TrainingResult
 
 Frames = dict[str, "pd.DataFrame"]
+ChampionOf = Callable[[str, int], "Champion | None"]
+"""Model and horizon -> the champion, None without one."""
 Types = dict[str, str]
 FEATURES = "select * from features.customer_features"
 
@@ -60,6 +63,8 @@ class ModelSpec:
         is_of_customers: Whether the main table has one row for every customer with an order,
             each with a status. One of another grain holds what the champion says, and is empty
             without one.
+        afterwards: What else happens to its tables once they are written, also without a champion;
+            it may ask for another model's.
     """
 
     name: str
@@ -79,6 +84,9 @@ class ModelSpec:
     horizon_days: Callable[[RunSettings], int] = lambda _settings: 0
     further: Mapping[str, Types] = field(default_factory=dict)
     is_of_customers: bool = True
+    afterwards: Callable[[duckdb.DuckDBPyConnection, RunSettings, ChampionOf], None] = (
+        lambda _con, _settings, _champion_of: None
+    )
 
 
 @dataclass(frozen=True)

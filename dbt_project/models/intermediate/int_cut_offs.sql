@@ -11,9 +11,19 @@ with settings as (
 
 ),
 
+beginnings as (
+
+    select min(ordered_on) as first_on from {{ ref('int_orders__sequenced') }}
+
+    union all
+
+    select min(started_on) as first_on from {{ ref('fct_subscriptions') }}
+
+),
+
 history as (
 
-    select min(ordered_on) as first_order_on from {{ ref('int_orders__sequenced') }}
+    select min(first_on) as first_on from beginnings
 
 ),
 
@@ -94,4 +104,4 @@ union all
 select past.*
 from past
 cross join history
-where past.cut_off_on >= {{ add_days('history.first_order_on', 30) }}
+where past.cut_off_on >= {{ add_days('history.first_on', 30) }}
