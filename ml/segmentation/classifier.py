@@ -109,8 +109,9 @@ def tree_rules(
 ) -> pd.DataFrame:
     """Return the leaves as sentences, each feature named once with its bounds.
 
-    Bounds are cut to cents, which is exact for counts, days and amounts in cents.
+    Bounds are cut to whole numbers where the feature has no others, else to cents.
     """
+    parts = [1 if (column == np.floor(column)).all() else CENTS for column in values.T]
     leaves = tree.apply(values)
     rows = []
     for leaf, bounds in _bounds(tree).items():
@@ -119,7 +120,8 @@ def tree_rules(
         rows.append(
             (
                 int(segment),
-                " and ".join(_condition(names[i], *bounds[i]) for i in sorted(bounds)) or "always",
+                " and ".join(_condition(names[i], *bounds[i], parts[i]) for i in sorted(bounds))
+                or "always",
                 int(reached.sum()),
                 float((labels[reached] == segment).mean()) if reached.any() else 0.0,
             )
@@ -146,19 +148,19 @@ def _bounds(tree: DecisionTreeClassifier) -> dict[int, dict[int, tuple[float, fl
         low, high = bounds.get(feature, (-np.inf, np.inf))
         below = {**bounds, feature: (low, min(high, threshold))}
         above = {**bounds, feature: (max(low, threshold), high)}
-        waiting += [(int(nodes.children_left[node]), below), (int(nodes.children_right[node]), above)]
+        left, right = int(nodes.children_left[node]), int(nodes.children_right[node])
+        waiting += [(left, below), (right, above)]
     return found
 
 
-def _condition(name: str, low: float, high: float) -> str:
+def _condition(name: str, low: float, high: float, parts: int) -> str:
     words = []
     if np.isfinite(low):
-        words.append(f"{name} > {_cut(low)}")
+        words.append(f"{name} > {_cut(low, parts)}")
     if np.isfinite(high):
-        words.append(f"{name} <= {_cut(high)}")
+        words.append(f"{name} <= {_cut(high, parts)}")
     return " and ".join(words)
 
 
-def _cut(bound: float) -> str:
-    cut = np.floor(bound * CENTS) / CENTS
-    return f"{cut:.0f}" if cut == int(cut) else f"{cut:.2f}"
+def _cut(bound: float, parts: int) -> str:
+    return f"{np.floor(bound * parts) / parts:.{0 if parts == 1 else 2}f}"
