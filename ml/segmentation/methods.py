@@ -163,7 +163,9 @@ def partition(method: str, points: FloatArray, n_clusters: int, seed: int = 0) -
 
 def means(points: FloatArray, labels: IntArray) -> FloatArray:
     """Return the mean of each cluster's points, in the order of labels; noise has none."""
-    return np.stack([points[labels == label].mean(axis=0) for label in np.unique(labels[labels >= 0])])
+    return np.stack(
+        [points[labels == label].mean(axis=0) for label in np.unique(labels[labels >= 0])]
+    )
 
 
 def _by_centre(points: FloatArray, centres: FloatArray) -> Partition:

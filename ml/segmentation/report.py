@@ -5,12 +5,15 @@ Belongs here: frames made of a model and its customers. Does not: the methods, o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+from sklearn.base import BaseEstimator
 
+from ml.segmentation.classifier import RULE_COLUMNS
 from ml.segmentation.comparison import (
+    COLUMNS,
     COMPARISON_SIZE,
     REFITS,
     Comparison,
@@ -149,6 +152,18 @@ def as_lists(table: pd.DataFrame) -> dict[str, list]:
     return {str(name): table[name].tolist() for name in table.columns}
 
 
-def from_lists(columns: Mapping[str, list]) -> pd.DataFrame:
+def from_lists(columns: Mapping[str, Sequence]) -> pd.DataFrame:
     """Return the table that ``as_lists`` was given."""
     return pd.DataFrame(dict(columns))
+
+
+def rules(model: SegmentModel) -> pd.DataFrame:
+    """Return the readable tree's rules with the names of the segments."""
+    table = from_lists(model.tables_.get("rules", dict.fromkeys(RULE_COLUMNS, ())))
+    names = dict(zip(model.ids_.tolist(), model.names_, strict=True))
+    return table.assign(segment_name=table["segment_id"].map(names))
+
+
+def comparison(model: BaseEstimator) -> pd.DataFrame:
+    """Return the comparison of methods that the model's training made."""
+    return from_lists(model.tables_.get("comparison", dict.fromkeys(COLUMNS, ())))

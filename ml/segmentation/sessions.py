@@ -148,13 +148,16 @@ def check_sessions(frame: pd.DataFrame) -> None:
         raise ValueError(f"sessions lack the columns {missing}")
     if repeated := int(frame[SESSION].duplicated().sum()):
         raise ValueError(f"{SESSION} is repeated on {repeated} rows")
-    check_values(frame[columns].fillna(dict.fromkeys(SESSION_FEATURES, 0)), (SESSION,), SESSION_FEATURES, ())
+    filled = frame[columns].fillna(dict.fromkeys(SESSION_FEATURES, 0))
+    check_values(filled, (SESSION,), SESSION_FEATURES, ())
 
 
 def known_features(frame: pd.DataFrame) -> list[str]:
     """Return the features that nearly all sessions tell."""
     check_sessions(frame)
-    return [n for n in SESSION_FEATURES if len(frame) and frame[n].notna().mean() >= MIN_KNOWN_SHARE]
+    if frame.empty:
+        return []
+    return [n for n in SESSION_FEATURES if frame[n].notna().mean() >= MIN_KNOWN_SHARE]
 
 
 def complete(frame: pd.DataFrame, features: list[str]) -> pd.DataFrame:
@@ -258,13 +261,13 @@ def profile_sessions(model: SessionSegmentModel, sessions: pd.DataFrame) -> pd.D
 
     Args:
         model: Assigns the sessions.
-        sessions: As for ``fit``, and ``has_order`` (null where not known).
+        sessions: As for ``fit``, and ``has_order`` (1 or 0, null where not known).
     """
     check_sessions(sessions)
     frame = sessions.sort_values(SESSION)
     placed = model.predict(frame)
     numbers = frame[list(SESSION_FEATURES)].astype(float)
-    numbers["order_rate"] = frame["has_order"].astype("boolean").astype("Float64").astype(float)
+    numbers["order_rate"] = frame["has_order"].astype(float)
     groups = numbers.groupby(placed)
     every = pd.Index(model.ids_, name="segment_id")
     table = pd.DataFrame({"segment_name": model.names_}, index=every)

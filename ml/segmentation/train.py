@@ -197,9 +197,7 @@ def _period(features: pd.DataFrame) -> str:
     return pd.Timestamp(days[0]).date().isoformat()
 
 
-def _reason(
-    method: str, chosen: int, row: pd.Series, counts: dict[str, float | str | int]
-) -> str:
+def _reason(method: str, chosen: int, row: pd.Series, counts: dict[str, float | str | int]) -> str:
     measured = (
         f"bootstrap adjusted Rand index {row['adjusted_rand_index']:.3f} "
         f"(lower 95 % bound {row['adjusted_rand_index_lower']:.3f}), "

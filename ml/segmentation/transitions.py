@@ -37,9 +37,7 @@ _HALF = 0.5
 """Added to each count before shares are compared, so that an empty segment has a logarithm."""
 
 
-def segment_moves(
-    model: SegmentModel, history: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def segment_moves(model: SegmentModel, history: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return who went where between neighbouring dates, and one row of drift for each step.
 
     Args:
@@ -58,10 +56,11 @@ def segment_moves(
             date.
     """
     check_values(history, (KEY, "as_of"))
-    if repeated := int(history.duplicated([KEY, "as_of"]).sum()):
+    who, customers = pd.factorize(history[KEY])
+    when, dates = pd.factorize(pd.to_datetime(history["as_of"]), sort=True)
+    repeated = len(history) - len(np.unique(who * (len(dates) + 1) + when))
+    if repeated:
         raise ValueError(f"{KEY} and as_of are repeated on {repeated} rows")
-    customers, who = np.unique(history[KEY].to_numpy(), return_inverse=True)
-    dates, when = np.unique(history["as_of"].to_numpy(), return_inverse=True)
     place = np.zeros((len(customers), len(dates)), dtype=np.intp)  # 0: no order yet
     if len(history):
         points = (log_features(history) - model.mean_) / model.scale_
@@ -69,7 +68,7 @@ def segment_moves(
     moves, drift = [], []
     for step in range(1, len(dates)):
         counts = _pair_counts(place[:, step - 1], place[:, step], len(model.ids_))
-        between = (dates[step - 1], dates[step])
+        between = (dates[step - 1].date(), dates[step].date())
         moves += [(*between, *row) for row in _moves(model, counts)]
         drift.append((*between, *_drift(counts)))
     moved = pd.DataFrame(moves, columns=list(MOVES))
