@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ml.segmentation.features import FEATURES, KEY, check_values, log_features
+from ml.segmentation.features import KEY, check_values, log_features
 from ml.segmentation.kmeans import IntArray
 from ml.segmentation.model import SegmentModel
 

@@ -155,6 +155,10 @@ SPEC = ModelSpec(
     description="Segments by recency, orders and amount: who is in which, what marks them, how "
     "else they could be formed, who moved. Grain of the main table: one row for every customer "
     "with an order.",
+    limits=(
+        "Segments describe what customers did; they do not say what would change it.",
+        "K-means cuts a continuum: customers near a border could be in either segment.",
+    ),
     training_reads=(*CUSTOMER_FEATURES, "seeds.segment_profiles", "marts.fct_sessions"),
     scoring_reads=(*CUSTOMER_FEATURES, "seeds.segment_profiles", "marts.customer_rfm"),
     settings=lambda _s: {},

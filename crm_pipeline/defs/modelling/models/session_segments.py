@@ -71,6 +71,10 @@ SPEC = ModelSpec(
     further={"session_segment_comparison": COMPARISON_TYPES},
     description="Kinds of visits, by pages, time and bounce and exit rates; and how else they "
     "could be formed. Grain of the main table: one row for every kind.",
+    limits=(
+        "A kind of visit is not a kind of visitor: one person makes visits of several kinds.",
+        "order_rate is what visits of the kind ended in, not what the kind causes.",
+    ),
     training_reads=("marts.fct_sessions",),
     scoring_reads=("marts.fct_sessions",),
     settings=lambda _s: {},
