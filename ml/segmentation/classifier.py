@@ -6,6 +6,7 @@ not seen. Does not: finding the segments.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin
 from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
@@ -38,8 +40,10 @@ def linear_classifier(points: FloatArray, labels: IntArray) -> ClassifierMixin:
     """
     if len(np.unique(labels)) < 2:
         return DummyClassifier().fit(points, labels)
-    with one_thread():
-        return LogisticRegression(C=100.0, max_iter=200).fit(points, labels)
+    with one_thread(), warnings.catch_warnings():
+        # borders of separate groups may be anywhere between them: the last digits do not matter
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=100.0, max_iter=100).fit(points, labels)
 
 
 def readable_tree(values: FloatArray, labels: IntArray) -> DecisionTreeClassifier:

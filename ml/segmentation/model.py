@@ -80,15 +80,6 @@ class SegmentModel(ClusterMixin, BaseEstimator):
         self.n_init = n_init
         self.random_state = random_state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a stored model, also one from before numbers and names were carried over."""
-        super().__setstate__(state)
-        if "centres_" in state and "ids_" not in state:
-            self.ids_ = np.arange(1, len(self.centres_) + 1)
-            self.anchors_ = self.centres_ * self.scale_ + self.mean_
-            self.classifier_ = None
-            self.tables_ = {}
-
     def fit(self, X: pd.DataFrame, y: None = None) -> Self:
         """Find the segments.
 
@@ -124,6 +115,15 @@ class SegmentModel(ClusterMixin, BaseEstimator):
         self.tables_: dict[str, dict[str, list]] = {}
         return self
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a stored model, also one from before numbers and names were carried over."""
+        super().__setstate__(state)
+        if "centres_" in state and "ids_" not in state:
+            self.ids_ = np.arange(1, len(self.centres_) + 1)
+            self.anchors_ = self.centres_ * self.scale_ + self.mean_
+            self.classifier_ = None
+            self.tables_ = {}
+
     def _learn(self, frame: pd.DataFrame, points: FloatArray) -> tuple[FloatArray, IntArray]:
         """Find segments by another method than K-means; learn them, in the order of segments."""
         chosen = subsample(len(points), LEARNED_SIZE, self.random_state)
@@ -152,7 +152,11 @@ class SegmentModel(ClusterMixin, BaseEstimator):
         )
         self.ids_, self.anchors_ = match.numbers, match.anchors
         self.names_ = carry_names(
-            self.centres_, self.names or {}, match.previous, champion.names_, champion.names or {}
+            self.centres_,
+            self.names or {},
+            match.previous.tolist(),
+            champion.names_,
+            champion.names or {},
         )
         return self
 

@@ -136,7 +136,7 @@ class SessionSegmentModel(ClusterMixin, BaseEstimator):
     def predict(self, X: pd.DataFrame) -> pd.Series:
         """Return each session's segment, by the index of ``X``; none where a feature is unknown."""
         known = complete(X, self.features_)
-        places = assign(self.transform(known), self.centres_)[0] if len(known) else []
+        places, _ = assign(self.transform(known), self.centres_)
         found = pd.Series(self.ids_[places], index=known.index, dtype="Int64")
         return found.reindex(X.index)
 
