@@ -54,7 +54,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "to_on": "2026-01-31", "moved_share": 0.2, "population_stability_index": 0.01,
     },
     "scores.segment_profiles": {
-        "segment_id": 1, "segment_name": "Best customers", "customer_share": 0.4,
+        "segment_id": range(1, 1 + ROWS), "segment_name": "Best customers", "customer_share": 0.4,
     },
     "scores.segment_rules": {"segment_id": 1, "rule": "order_count > 9", "precision_rate": 0.9},
     "scores.segment_transitions": {
@@ -62,7 +62,7 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "scores.session_segment_comparison": {**_COMPARED, "data": "sessions"},
     "scores.session_segments": {
-        "segment_id": 1, "segment_name": "Many pages", "session_share": 0.4,
+        "segment_id": range(1, 1 + ROWS), "segment_name": "Many pages", "session_share": 0.4,
     },
 }  # fmt: skip
 """A table each suite must accept."""
