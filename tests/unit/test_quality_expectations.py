@@ -17,6 +17,9 @@ from expectations import load_suite, suite_names
 
 ROWS = 20
 _STATUS = {"customer_key": [f"demo:{n}" for n in range(ROWS)], "status": ["scored"] * ROWS}
+_COMPARED = {
+    "method": "kmeans", "adjusted_rand_index": 0.9, "silhouette": 0.4, "noise_share": 0.0,
+}  # fmt: skip
 GOOD: dict[str, dict[str, Any]] = {
     "raw.cdnow__master": {"cd_count": 2, "purchase_amount": 11.77},
     "raw.cdnow__sample": {"cd_count": 2, "purchase_amount": 11.77},
@@ -48,6 +51,21 @@ GOOD: dict[str, dict[str, Any]] = {
     "scores.customer_segments": {**_STATUS, "segment_id": 3, "distance": 0.5},
     "scores.subscription_churn": {
         "subscription_key": _STATUS["customer_key"], "status": "scored", "churn_probability": 0.4,
+    },
+    "scores.segment_comparison": {**_COMPARED, "data": "purchases"},
+    "scores.segment_drift": {
+        "to_on": "2026-01-31", "moved_share": 0.2, "population_stability_index": 0.01,
+    },
+    "scores.segment_profiles": {
+        "segment_id": range(1, 1 + ROWS), "segment_name": "Best customers", "customer_share": 0.4,
+    },
+    "scores.segment_rules": {"segment_id": 1, "rule": "order_count > 9", "precision_rate": 0.9},
+    "scores.segment_transitions": {
+        "to_segment_id": 1, "customer_count": 5, "customer_share": 0.2,
+    },
+    "scores.session_segment_comparison": {**_COMPARED, "data": "sessions"},
+    "scores.session_segments": {
+        "segment_id": range(1, 1 + ROWS), "segment_name": "Many pages", "session_share": 0.4,
     },
 }  # fmt: skip
 """A table each suite must accept."""
