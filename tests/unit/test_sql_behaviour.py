@@ -14,6 +14,7 @@ from tests.unit.sql_harness import SqlWarehouse
 
 Z = statistics.NormalDist().inv_cdf(0.975)
 AS_OF = date(2025, 12, 31)
+AS = "as answers (score, question_weight)"
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +26,14 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> SqlWarehouse:
 
 
 def _macro(warehouse: SqlWarehouse, expression: str, rows: str) -> Decimal:
-    result = warehouse.dbt("compile", "--inline", f"select {expression} from (values {rows}) as r")
+    result = warehouse.dbt("compile", "--inline", f"select {expression} from (values {rows}) {AS}")
     return warehouse.value(result.results[0].node.compiled_code)
 
 
 def test_a_weighted_segment_score(company: SqlWarehouse):
     """.3 x 30 + .2 x 2 + .1 x .5 + .2 x 1 + .2 x .8 = 9.81 (shared/references.md, section 8)."""
     rows = "(.3, 30), (.2, 2), (.1, .5), (.2, 1), (.2, .8)"
-    found = _macro(company, "{{ weighted_sum('col0', 'col1') }}", rows)
+    found = _macro(company, "{{ measure('weighted_total') }}", rows)
     assert found == Decimal("9.81")
 
 
