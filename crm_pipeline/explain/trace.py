@@ -1,8 +1,8 @@
 """From facts to the lines of the files they came from.
 
 Which raw tables feed an entity is read from dbt's graph; which of their columns names the order,
-the product, the return or the ticket, from the sources' contracts. A fact whose source numbers no orders is
-found by its customer and day.
+the product, the return or the ticket, from the sources' contracts. A fact whose source numbers no
+orders is found by its customer and day.
 """
 
 from __future__ import annotations
