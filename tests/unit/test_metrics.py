@@ -21,10 +21,14 @@ from tests.unit.test_sql_marts import built_company
 
 DAILY = ("order_count", "active_customers", "new_customers", "returning_customers",
          "gross_amount", "returned_amount", "net_amount", "average_order_amount")  # fmt: skip
+DAILY_OF_AREAS = ("ticket_count", "resolution_count", "csat_count", "session_count",
+                  "opened_opportunity_count", "won_opportunity_count", "won_amount",
+                  "lead_count", "touch_count")  # fmt: skip
 
 OTHER_AREAS = (
     "fct_tickets", "service_monthly", "service_contacts_monthly", "fct_survey_responses",
-    "web_sessions", "sales_monthly", "fct_leads", "fct_campaign_touches", "campaign_performance",
+    "web_sessions", "sales_monthly", "sales_opportunities", "fct_leads", "fct_campaign_touches",
+    "campaign_performance",
 )  # fmt: skip
 
 
@@ -232,7 +236,7 @@ def _in_mart(mart: str, time: str, by: str, names: dict[str, str], where: str = 
 
 MARTS = [
     _in_mart("kpi_monthly", "month", "", {name: name for name in METRICS}),
-    _in_mart("kpi_daily", "date_on", "", {name: name for name in DAILY}),
+    _in_mart("kpi_daily", "date_on", "", {name: name for name in (*DAILY, *DAILY_OF_AREAS)}),
     _in_mart("service_monthly", "month", "", {
         "ticket_count": "ticket_count", "complaint_count": "complaint_count",
         "complaint_rate": "complaint_rate", "answered_count": "answered_ticket_count",

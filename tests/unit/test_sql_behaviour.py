@@ -59,7 +59,7 @@ def test_the_shipped_event_compares_the_last_28_days_with_the_28_before(company:
     after = [float((5 * number) % 13) + 4 for number in range(28)]
     found = _compare(company, _days(order_count=[500.0, *before, *after]))
     row = found.loc["order_count"]
-    assert len(found) == 8
+    assert len(found) == 17
     assert row.event == "last 28 days"
     assert row.changed_on.date() == AS_OF - timedelta(days=27)
     assert (row.before_day_count, row.after_day_count) == (28, 28)
