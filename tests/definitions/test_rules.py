@@ -148,8 +148,7 @@ def test_public_marts_are_contracted_keyed_and_late_when_old(repository, manifes
 
 TESTED_OTHERWISE = {"dim_dates", "kpi_daily", "kpi_monthly"}
 """The first's smallest result is 365 rows: test_sql_marts.py holds it against Python. The
-others take their expressions from the metrics, which dbt's unit tests do not have:
-tests/unit/test_metrics.py."""
+others read more tables than a unit test can show: tests/unit/test_metrics.py."""
 
 
 @pytest.fixture(scope="module")
