@@ -100,8 +100,10 @@ def fault_of(table: str, row: dict[str, Any] | None) -> tuple[str, str] | None:
     for column in KEYS[table]:
         if row[column] in ("", None):
             return ("missing_value", column)
-    # a bad debt is about no article
-    if "sku" in row and row["sku"] in ("", None) and table != "adjustments":
+    if table == "adjustments":
+        # a bad debt is about no article, and missing units are negative
+        row = {name: row[name] for name in ("adjusted_at", "booked_amount")}
+    if "sku" in row and row["sku"] in ("", None):
         return ("missing_value", "sku")
     if table in TIMES:
         column, shape = TIMES[table]
