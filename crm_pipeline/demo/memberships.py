@@ -39,65 +39,71 @@ def memberships_tables(
 ) -> tuple[pa.Table, pa.Table]:
     """Rows as delivered, by time of change, and the truth: one row per membership."""
     end = local_seconds(calendar.end) + DAY_SECONDS
-    lots = rng.random(len(orders.at))
-    seen, members = np.zeros(len(customer_numbers), dtype=np.int64), {}
-    for position, customer in enumerate(orders.customer.tolist()):
-        if customer < 0:
-            continue
-        if seen[customer] and customer not in members and lots[position] < JOIN_RATE:
-            members[customer] = int(orders.at[position]) + 600
-        seen[customer] += 1
-    customers = list(members)
-    size = len(customers)
+    joined = _joiners(rng, orders)
+    customer = np.asarray(list(joined), dtype=np.int64)
+    began = np.asarray(list(joined.values()), dtype=np.int64)
+    size = len(customer)
     plan = (rng.random(size) < PLUS_RATE).astype(np.int64)
     method = rng.integers(0, len(METHODS), size)
-    rows: list[tuple[int, int, int, bool]] = []
+    # instant, position of the member, years charged, whether it ends
+    changes: list[tuple[int, int, int, bool]] = []
     ended, chances = np.full(size, -1), np.full(size, np.nan)
-    for i, customer in enumerate(customers):
-        at, years = members[customer], 1
-        rows.append((at, i, years, False))
-        theirs = tickets.customer == customer
+    for i in range(size):
+        at, years = int(began[i]), 1
+        changes.append((at, i, years, False))
+        theirs = tickets.customer == customer[i]
         while (at := at + TERM_DAYS * DAY_SECONDS) < end:
-            lately = theirs & (tickets.closed < at) & (
-                tickets.closed >= at - TERM_DAYS * DAY_SECONDS
-            )  # fmt: skip
-            worst = tickets.satisfaction[lately].min(initial=5.0)
+            in_term = (tickets.closed < at) & (tickets.closed >= at - TERM_DAYS * DAY_SECONDS)
+            worst = tickets.satisfaction[theirs & in_term].min(initial=5.0)
             chances[i] = CANCEL_RATE + float(dropout_probability(worst))
             if rng.random() < chances[i]:
                 ended[i] = at
-                rows.append((at, i, years, True))
+                changes.append((at, i, years, True))
                 break
             years += 1
-            rows.append((at, i, years, False))
+            changes.append((at, i, years, False))
+    changes.sort()
+    log = np.asarray(changes, dtype=np.int64).reshape(-1, 4)
+    changed, which, charged, over = log[:, 0], log[:, 1], log[:, 2], log[:, 3] > 0
     numbers = np.asarray([f"C{block:05d}{i + 1:04d}" for i in range(size)], dtype=object)
-    began = np.asarray([members[customer] for customer in customers], dtype=np.int64)
-    truth = pa.table(
-        {
-            "membership_no": text(numbers),
-            "customer_no": text(customer_numbers[np.asarray(customers, dtype=np.int64)]),
-            "started_at": instants(began),
-            "ended_at": pa.array(np.asarray(ended, dtype="datetime64[s]"), mask=ended < 0),
-            "cancel_probability": pa.array(chances, mask=np.isnan(chances)),
-        }
-    )
-    rows.sort()
-    log = np.asarray(rows, dtype=np.int64).reshape(-1, 4)
-    changed, which, years, over = log[:, 0], log[:, 1], log[:, 2], log[:, 3] > 0
-    cents = np.round(np.asarray([plan[2] for plan in PLANS]) * CENTS).astype(np.int64)
+    cents = np.asarray([round(price * CENTS) for _, _, price, _ in PLANS], dtype=np.int64)
     monthly = cents[plan[which]]
-    names = np.asarray([plan[0] for plan in PLANS], dtype=object)
+    skus = np.asarray([sku for sku, *_ in PLANS], dtype=object)
     table = pa.table(
         {
             "membership_no": text(numbers[which]),
-            "customer_no": text(truth["customer_no"].to_numpy()[which]),
-            "sku": text(names[plan[which]]),
+            "customer_no": text(customer_numbers[customer[which]]),
+            "sku": text(skus[plan[which]]),
             "payment_method": text(np.asarray(METHODS, dtype=object)[method[which]]),
             "started_at": instants(began[which]),
             "ended_at": pa.array(np.asarray(changed, dtype="datetime64[s]"), mask=~over),
             "months": pa.array((changed - began[which]) // (TERM_DAYS * DAY_SECONDS) * TERM_MONTHS),
             "monthly_price": amounts(monthly),
-            "charged_amount": amounts(monthly * TERM_MONTHS * years),
+            "charged_amount": amounts(monthly * TERM_MONTHS * charged),
             "changed_at": instants(changed),
         }
     )
+    truth = pa.table(
+        {
+            "membership_no": text(numbers),
+            "customer_no": text(customer_numbers[customer]),
+            "started_at": instants(began),
+            "ended_at": pa.array(np.asarray(ended, dtype="datetime64[s]"), mask=ended < 0),
+            "cancel_probability": pa.array(chances, mask=np.isnan(chances)),
+        }
+    )
     return table, truth
+
+
+def _joiners(rng: np.random.Generator, orders: Orders) -> dict[int, int]:
+    """Who joins, and when, in the order of joining."""
+    lots = rng.random(len(orders.at))
+    joined: dict[int, int] = {}
+    known: set[int] = set()
+    for position, customer in enumerate(orders.customer.tolist()):
+        if customer < 0:
+            continue
+        if customer in known and customer not in joined and lots[position] < JOIN_RATE:
+            joined[customer] = int(orders.at[position]) + 600
+        known.add(customer)
+    return joined
