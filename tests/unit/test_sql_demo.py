@@ -152,7 +152,8 @@ def test_adjustments_are_bad_debts_and_corrections_of_the_stock(company):
     assert ((others["quantity"] > 0) == (others["adjusted_amount"] > 0)).all()
     # what landing's own control total says, duplicates and faulty rows aside
     total = warehouse.value("select sum(booked_amount) from raw.demo__adjustments")
-    assert entries["adjusted_amount"].sum() == total < 0
+    facts = "select sum(adjusted_amount) from intermediate.int_adjustments__unioned"
+    assert warehouse.value(facts) == total < 0
 
 
 def test_what_stands_for_comments_is_their_scores_and_for_addresses_a_token(company):
