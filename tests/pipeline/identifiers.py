@@ -41,7 +41,9 @@ files, which may have forgotten a column."""
 
 TEXT_SEEN = 40
 """So many characters of a free text are looked for: its beginning, where a part of it leaks."""
-SHORTEST = 2
+SHORTEST = 6
+"""Bytes: four bytes of a name come up in sealed data by chance. So a Chinese name of two signs is
+looked for in UTF-8 only."""
 
 
 class Identifiers:
@@ -74,8 +76,6 @@ class Identifiers:
     def _look_for(self, column: str, value: str) -> None:
         if column in ("comment", "note"):
             value = value[:TEXT_SEEN]
-        if len(value) < SHORTEST:
-            return
         anchor = _anchor(column, value)
         assert anchor in value, (column, value)
         for encoding in ENCODINGS:
@@ -83,7 +83,9 @@ class Identifiers:
                 held = value.encode(encoding).lower()
             except UnicodeEncodeError:
                 continue
-            self._anchors.setdefault(anchor.encode(encoding).lower(), set()).add((held, value))
+            # what a Latin-1 file could not hold are question marks, and nobody
+            if len(held) >= SHORTEST and value.strip("? "):
+                self._anchors.setdefault(anchor.encode(encoding).lower(), set()).add((held, value))
 
     def in_bytes(self, data: bytes) -> str | None:
         """Return an identifier that ``data`` holds in any of the encodings."""
