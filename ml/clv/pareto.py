@@ -158,9 +158,7 @@ def _nodes(parameters: ParetoParameters, x: np.ndarray, t_x: np.ndarray, age: np
     total = mass.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore"):  # bought on the last day: no time to leave, log-odds -inf
         log_odds = top + np.log(total) + np.log(s * reach)
-    return _Nodes(
-        log_odds, mass / total, x, by_r, by_s, rate_now, rate_then, leave_now, leave_then
-    )
+    return _Nodes(log_odds, mass / total, x, by_r, by_s, rate_now, rate_then, leave_now, leave_then)
 
 
 def _left(parameters: ParetoParameters, x: np.ndarray, t_x: np.ndarray, age: np.ndarray) -> _Left:

@@ -334,9 +334,7 @@ class PurchaseModel(BaseEstimator):
             raise ValueError("the discount of residual purchases must be above 0")
         return self.expected_purchases(X, np.inf, discount=discount)
 
-    def waiting_times(
-        self, X: pd.DataFrame, shares: Sequence[float], within: float
-    ) -> np.ndarray:
+    def waiting_times(self, X: pd.DataFrame, shares: Sequence[float], within: float) -> np.ndarray:
         """Quantiles of the time to the next purchase, of customers who make one within ``within``.
 
         Args:

@@ -106,9 +106,7 @@ def read_online_retail(path: Path) -> pd.DataFrame:
     return days[days["amount"] > 0]
 
 
-def periods(
-    days: pd.DataFrame, cut_offs: list[tuple[str, int, str]]
-) -> dict[str, pd.DataFrame]:
+def periods(days: pd.DataFrame, cut_offs: list[tuple[str, int, str]]) -> dict[str, pd.DataFrame]:
     """``past_features``, ``past_labels`` and ``cut_offs`` of (cut-off, days, purpose)."""
     dates = sorted({cut_off for cut_off, _, _ in cut_offs})
     pairs = sorted({(cut_off, horizon) for cut_off, horizon, _ in cut_offs})

@@ -1,4 +1,4 @@
-"""What all purchase models promise: MBG/NBD's figures, invariances, bootstrap, oracles, refusals."""
+"""All purchase models: MBG/NBD's figures, invariances, bootstrap, oracles, refusals."""
 
 import warnings
 

@@ -141,9 +141,7 @@ def actual_orders(cdnow: pd.DataFrame) -> np.ndarray:
 def test_cdnow_modified_parameters_and_likelihood_are_the_published_ones(weekly):
     """MBG/NBD: lifetimes' tests."""
     model = ModifiedBetaGeometricNBD().fit(weekly)
-    np.testing.assert_allclose(
-        model.estimates_, [0.52484, 6.1831, 0.89136, 1.6140], rtol=3e-5
-    )
+    np.testing.assert_allclose(model.estimates_, [0.52484, 6.1831, 0.89136, 1.6140], rtol=3e-5)
     assert model.log_likelihood_ == pytest.approx(-9582.1357, abs=5e-5)
 
 
@@ -215,9 +213,7 @@ def test_cdnow_winner_is_chosen_without_the_reported_weeks_and_ranks_as_well(cdn
 
     All that the choice sees ends on 1997-09-30, the day before week 40.
     """
-    past = periods(
-        cdnow, [("1997-07-02", 90, "clv_selection"), ("1997-04-03", 90, "clv_learning")]
-    )
+    past = periods(cdnow, [("1997-07-02", 90, "clv_selection"), ("1997-04-03", 90, "clv_learning")])
     result = train_clv(
         features_at(cdnow, "1998-06-30"),
         features_at(cdnow, CALIBRATION_END),
