@@ -178,12 +178,13 @@ def _judge(period: Period, earlier: Sequence[Period]) -> Choice | None:
 def _scores(model: PublishedValue, period: Period) -> dict[str, float]:
     spending = model.expected_spending(period.features, period.days)
     orders = model.expected_purchases(period.features, period.days)
+    total = float(period.amount.sum())
     amount_gini = normalised_gini(period.amount, spending)
     order_gini = normalised_gini(period.orders, orders)
     return {
         "normalised_gini": amount_gini,
         "order_normalised_gini": order_gini,
-        "total_bias_rate": float(spending.sum() / period.amount.sum() - 1),
+        "total_bias_rate": float(spending.sum() / total - 1) if total > 0 else np.nan,
         "score": (amount_gini + order_gini) / 2,
     }
 

@@ -21,7 +21,7 @@ from ml.clv.value import TRUSTED_TYPES as VALUE_TYPES
 
 SHARES = {"blend": 0.5, "hurdle": 1.0}
 """How much of a prediction is the hurdle model's; of any other winner nothing."""
-LEAST_ORDERS = 1e-9
+LEAST_ORDERS = 1e-200
 """A purchase model that expects less than this of somebody has nothing that could be scaled."""
 TRUSTED_TYPES = (
     *VALUE_TYPES,
