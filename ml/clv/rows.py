@@ -44,9 +44,9 @@ def weighted_rows(
         packing = _Packing(columns)
         keys = packing.keys()
         if packing.is_dense:
-            times = np.bincount(keys, minlength=packing.size)
-            found = np.flatnonzero(times)
-            return packing.decode(found), times[found].astype(float)
+            times = np.bincount(keys, minlength=packing.size).astype(float)
+            some: np.ndarray = np.nonzero(times)[0]
+            return packing.decode(some), times[some]
         found, count = np.unique(keys, return_counts=True)
         return packing.decode(found), count.astype(float)
     rows, position = distinct_rows(columns)
