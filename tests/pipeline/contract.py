@@ -60,6 +60,10 @@ CONTRACT = {
     "scores.customer_clv": "customer_key, as_of, status, horizon_days, alive_probability?, "
     "expected_orders? [double], expected_order_amount?, clv_amount?, clv_low_amount?, "
     "clv_high_amount?, model_version?",
+    "scores.customer_clv_horizons": "customer_key, as_of, horizon_days, expected_orders [double], "
+    "purchase_probability, clv_amount, clv_low_amount, clv_high_amount, model_version",
+    "scores.customer_next_order": "customer_key, as_of, next_order_on?, next_order_low_on?, "
+    "next_order_high_on?, model_version",
     "scores.customer_churn": "customer_key, as_of, status, horizon_days?, churn_probability?, "
     "risk_band?, reason_1?, reason_2?, reason_3?, model_version?",
     "scores.customer_reasons": "customer_key, as_of, model, feature, value [double], "

@@ -48,6 +48,16 @@ GOOD: dict[str, dict[str, Any]] = {
         **_STATUS, "alive_probability": 0.7, "expected_orders": 2.5, "clv_amount": 50.0,
         "clv_low_amount": 40.0, "clv_high_amount": 60.0,
     },
+    "scores.customer_clv_horizons": {
+        "customer_key": "demo:1", "horizon_days": 30, "purchase_probability": 0.4,
+        "expected_orders": 0.9, "clv_amount": 50.0, "clv_low_amount": 40.0,
+        "clv_high_amount": 60.0,
+    },
+    "scores.customer_next_order": {
+        "customer_key": _STATUS["customer_key"], "next_order_low_on": pd.Timestamp("2026-01-02"),
+        "next_order_on": pd.Timestamp("2026-01-20"),
+        "next_order_high_on": pd.Timestamp("2026-04-01"),
+    },
     "scores.customer_segments": {**_STATUS, "segment_id": 3, "distance": 0.5},
     "scores.subscription_churn": {
         "subscription_key": _STATUS["customer_key"], "status": "scored", "churn_probability": 0.4,
@@ -90,7 +100,9 @@ def broken(frame: pd.DataFrame, kind: str, arguments: dict[str, Any]) -> pd.Data
     elif kind == "expect_column_mean_to_be_between":
         frame[column] = arguments["max_value"] + 0.01
     elif kind == "expect_column_pair_values_a_to_be_greater_than_b":
-        frame[arguments["column_A"]] = frame[arguments["column_B"]] - 1
+        other = frame[arguments["column_B"]]
+        is_day = pd.api.types.is_datetime64_any_dtype(other)
+        frame[arguments["column_A"]] = other - (pd.Timedelta(days=1) if is_day else 1)
     else:
         raise AssertionError(f"say here how to break {kind}")
     return frame
