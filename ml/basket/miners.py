@@ -24,7 +24,9 @@ def apriori(baskets: Baskets, min_count: int, *, max_length: int = 10) -> Itemse
         for item in range(len(baskets.items))
     }
     least = max(min_count, 1)
-    level = {(item,): len(orders) for item, orders in holders.items() if len(orders) >= least}
+    level: dict[Set, int] = {
+        (item,): len(orders) for item, orders in holders.items() if len(orders) >= least
+    }
     levels: list[dict[Set, int]] = []
     while level and len(levels) < max_length:
         levels.append(level)

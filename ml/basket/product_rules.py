@@ -11,7 +11,7 @@ from ml.basket.eclat import TooManySetsError, eclat
 from ml.basket.rules import association_rules
 
 MIN_ORDERS = 5
-"""Fewer orders together say nothing that anybody would act on; significance is asked for besides."""
+"""Fewer orders together say nothing that anybody would act on; significance is asked too."""
 MIN_SUPPORT = 0.0005
 MIN_CONFIDENCE = 0.1
 SIGNIFICANCE = 0.05

@@ -14,8 +14,8 @@ from scipy import linalg, sparse
 from ml.recommendation.purchases import FloatArray, IntArray
 
 FACTORS = 32
-REGULARIZATION = 0.1
-CONFIDENCE = 20.0
+REGULARIZATION = 1.0
+CONFIDENCE = 2.0
 """Weight of a bought product beside one that was not."""
 ITERATIONS = 15
 DIGITS = 7

@@ -21,6 +21,7 @@ from ml.recommendation.similarity import (
     MAX_EASE_PRODUCTS,
     cosine_weights,
     ease_weights,
+    spread,
     text_weights,
 )
 
@@ -42,6 +43,10 @@ HABIT_HALF_LIFE_DAYS = 60.0
 
 MAX_FIT_CUSTOMERS = 20_000
 """Similarities are learned from at most so many customers, chosen by a hash of their keys."""
+MAX_OWN_PRODUCTS = 200
+"""Of more, the cosine looks at those that a customer bought last: its cost is their square."""
+LATEST = 3650.0
+"""A half-life so long that it orders purchases by day and drops none."""
 SCALE_CUSTOMERS = 300
 CELLS = 4_000_000
 """Scores that are dense at a time: 32 MB."""
@@ -94,6 +99,7 @@ class Recommender(BaseEstimator):
         self.matrices_ = {
             name: [matrix.data, matrix.indices, matrix.indptr]
             for name, matrix in parts.matrices.items()
+            if name != CONTENT  # made from the texts of the day
         }
         self.factors_ = parts.factors
         self.scales_ = {name: parts.scale(name) for name in names}
@@ -109,7 +115,7 @@ class Recommender(BaseEstimator):
         count = len(self.products_)
         for name, (data, indices, indptr) in self.matrices_.items():
             matrix = sparse.csr_matrix((data, indices, indptr), shape=(count, count))
-            parts.matrices[name] = _placed(matrix, place, len(X.history.products))
+            parts.matrices[name] = spread(matrix, place, len(X.history.products))
         if self.factors_ is not None:
             parts.factors = np.zeros((len(X.history.products), self.factors_.shape[1]))
             parts.factors[place[place >= 0]] = self.factors_[place >= 0]
@@ -132,10 +138,14 @@ class Recommender(BaseEstimator):
         weights = self.weights or {POPULARITY: 1.0}
         return ranked(parts, weights, rows, count, repeats=allow)
 
-    def reasons(self, X: Snapshot, rows: IntArray, found: IntArray) -> IntArray:
-        """Return for each recommendation the bought product that added most, else ``NOBODY``."""
+    def offers(
+        self, X: Snapshot, rows: IntArray, count: int
+    ) -> tuple[IntArray, FloatArray, IntArray]:
+        """Return (products, scores, the bought product that added most to each score)."""
         parts = self.parts(X)
-        return strongest_reasons(parts, self.weights or {POPULARITY: 1.0}, rows, found)
+        weights = self.weights or {POPULARITY: 1.0}
+        found, scores = ranked(parts, weights, rows, count, repeats=self.repeats)
+        return found, scores, strongest_reasons(parts, weights, rows, found)
 
 
 class Parts:
@@ -153,32 +163,47 @@ class Parts:
         self._habit: sparse.csr_matrix | None = None
 
     def fit(self, names: list[str]) -> Self:
-        """Learn what these parts need."""
-        bought = self._learned_from()
-        if COSINE in names or COSINE_RECENT in names:
-            cosine = cosine_weights(bought)
-            self.matrices |= {n: cosine for n in (COSINE, COSINE_RECENT) if n in names}
-        penalties = tuple(EASE[name] for name in names if name in EASE)
-        if penalties:
-            found = ease_weights(bought, self._most_bought(), penalties)
-            self.matrices |= {f"ease_{penalty:.0f}": found[penalty] for penalty in penalties}
+        """Learn what these parts need, on the products that are worth it."""
+        learned = np.flatnonzero(self.known.is_learned)
+        targets = self.known.is_ranked[learned]
+        found: dict[str, sparse.csr_matrix] = {}
+        if set(names) - {POPULARITY, HABIT, CONTENT}:
+            bought = self.known.bought()[self._customers()][:, learned]
+            if COSINE in names or COSINE_RECENT in names:
+                cosine = cosine_weights(self._lately(bought, learned), targets)
+                found |= {name: cosine for name in (COSINE, COSINE_RECENT) if name in names}
+            penalties = tuple(EASE[name] for name in names if name in EASE)
+            if penalties:
+                weights = ease_weights(bought, self._most_bought(learned), penalties)
+                found |= {f"ease_{penalty:.0f}": weights[penalty] for penalty in penalties}
+            if ALS in names:
+                self.factors = np.zeros((self.known.shape[1], als.FACTORS))
+                self.factors[learned] = als.item_factors(bought, seed=self.seed)
         if CONTENT in names:
-            self.matrices[CONTENT] = text_weights(self.known.history.texts, self.known.is_ranked)
-        if ALS in names:
-            self.factors = als.item_factors(bought, seed=self.seed)
+            texts = [self.known.history.texts[product] for product in learned]
+            found[CONTENT] = text_weights(texts, targets)
+        for name, matrix in found.items():
+            self.matrices[name] = spread(matrix, learned, self.known.shape[1])
         return self
 
-    def _learned_from(self) -> sparse.csr_matrix:
-        """Return who bought what, of the products that are ranked and a sample of customers."""
-        bought = self.known.bought()
-        chosen = sample(self.known.history.customers, np.diff(bought.indptr) > 0, MAX_FIT_CUSTOMERS)
-        bought = bought[chosen]
-        bought.data *= self.known.is_ranked[bought.indices]
-        bought.eliminate_zeros()
-        return bought
+    def _customers(self) -> IntArray:
+        owned = np.bincount(self.known.customer, minlength=self.known.shape[0]) > 0
+        return sample(self.known.history.customers, owned, MAX_FIT_CUSTOMERS)
 
-    def _most_bought(self) -> IntArray:
-        counts = np.where(self.known.is_ranked, self.known.customer_counts, 0)
+    def _lately(self, bought: sparse.csr_matrix, learned: IntArray) -> sparse.csr_matrix:
+        """Return the matrix with at most ``MAX_OWN_PRODUCTS`` a customer, those bought last."""
+        if np.diff(bought.indptr).max(initial=0) <= MAX_OWN_PRODUCTS:
+            return bought
+        latest = self.known.interest(LATEST)[self._customers()][:, learned]
+        row = np.repeat(np.arange(latest.shape[0]), np.diff(latest.indptr))
+        order = np.lexsort((latest.indices, -latest.data, row))
+        rank = np.arange(len(order)) - latest.indptr[row[order]]
+        kept = order[rank < MAX_OWN_PRODUCTS]
+        cells = (np.ones(len(kept)), (row[kept], latest.indices[kept]))
+        return sparse.csr_matrix(cells, shape=latest.shape)
+
+    def _most_bought(self, learned: IntArray) -> IntArray:
+        counts = self.known.customer_counts[learned]
         order = np.lexsort((np.arange(len(counts)), -counts))[:MAX_EASE_PRODUCTS]
         return np.sort(order[counts[order] > 0])
 
@@ -328,15 +353,3 @@ def _als_contributions(parts: Parts, customer: IntArray, product: IntArray) -> s
         (np.concatenate(data), (np.concatenate(row), np.concatenate(column))),
         shape=(len(customer), parts.known.shape[1]),
     )
-
-
-def _placed(matrix: sparse.csr_matrix, place: IntArray, count: int) -> sparse.csr_matrix:
-    """Return the matrix with each product at its new place; -1 is gone."""
-    if len(place) == count and np.array_equal(place, np.arange(count)):
-        return matrix
-    cells = matrix.tocoo()
-    row, column = place[cells.row], place[cells.col]
-    kept = (row >= 0) & (column >= 0)
-    moved = sparse.csr_matrix((cells.data[kept], (row[kept], column[kept])), shape=(count, count))
-    moved.sort_indices()
-    return moved

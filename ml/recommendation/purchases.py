@@ -189,6 +189,7 @@ class Snapshot:
             none is known, it was sold within ``unsold_days``.
         customer_counts: Customers who bought each product.
         is_ranked: The products that a ranking holds at most (``MAX_PRODUCTS``).
+        is_learned: These, and the most bought of the others: what is learned from.
     """
 
     history: History
@@ -199,6 +200,7 @@ class Snapshot:
     is_available: BoolArray
     customer_counts: IntArray
     is_ranked: BoolArray
+    is_learned: BoolArray
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -212,7 +214,10 @@ class Snapshot:
         return matrix
 
     def interest(self, half_life_days: float | None) -> sparse.csr_matrix:
-        """Return customers x products: 1 where bought today, half of it a half-life ago."""
+        """Return customers x products: 1 on the day of the customer's last purchase.
+
+        A half-life before that day it is half. So who was long away is still known by the past.
+        """
         # entries of one customer and product are adjacent, the latest day last
         customer, product, age = self.customer, self.product, self.age
         is_last = np.ones(len(customer), dtype=bool)
@@ -220,13 +225,16 @@ class Snapshot:
         return self._matrix(customer[is_last], product[is_last], age[is_last], half_life_days)
 
     def habit(self, half_life_days: float | None) -> sparse.csr_matrix:
-        """Return customers x products: days on which it was bought, old ones worth less."""
+        """Return customers x products: days on which it was bought, older ones worth less."""
         return self._matrix(self.customer, self.product, self.age, half_life_days)
 
     def _matrix(
         self, customer: IntArray, product: IntArray, age: IntArray, half_life: float | None
     ) -> sparse.csr_matrix:
-        worth = np.ones(len(age)) if half_life is None else np.exp2(-age / half_life)
+        latest = np.full(self.shape[0], np.iinfo(np.int64).max)
+        np.minimum.at(latest, customer, age)
+        older = age - latest[customer]
+        worth = np.ones(len(age)) if half_life is None else np.exp2(-older / half_life)
         matrix = sparse.csr_matrix((worth, (customer, product)), shape=self.shape)
         matrix.sum_duplicates()
         matrix.sort_indices()
@@ -249,6 +257,7 @@ def snapshot(history: History, cut_off: int, *, unsold_days: int) -> Snapshot:
     stock = np.full(count, np.nan)
     stock[history.counted_product[counted]] = history.on_hand[counted]
     available = np.where(np.isnan(stock), available, stock > 0)
+    ranked = _ranked(buyers, available)
     return Snapshot(
         history=history,
         cut_off=cut_off,
@@ -257,7 +266,12 @@ def snapshot(history: History, cut_off: int, *, unsold_days: int) -> Snapshot:
         age=cut_off - history.day[known],
         is_available=available,
         customer_counts=buyers,
-        is_ranked=_ranked(buyers, available),
+        is_ranked=ranked,
+        is_learned=ranked
+        | (
+            (buyers > 0)
+            & (np.argsort(np.argsort(-buyers, kind="stable"), kind="stable") < MAX_PRODUCTS)
+        ),
     )
 
 

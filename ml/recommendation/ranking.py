@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from ml.recommendation.purchases import BoolArray, FloatArray, IntArray
@@ -12,7 +15,9 @@ NOBODY = -1
 """Stands where a row has fewer products to offer than asked for."""
 
 
-def best(scores: FloatArray, allowed: BoolArray, count: int) -> tuple[IntArray, FloatArray]:
+def best(
+    scores: NDArray[np.floating[Any]], allowed: BoolArray, count: int
+) -> tuple[IntArray, FloatArray]:
     """Return (columns, scores) of the ``count`` highest allowed scores of each row, best first.
 
     Scores are rounded first; of equal ones the earlier column wins, so the result depends on

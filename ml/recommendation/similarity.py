@@ -1,7 +1,8 @@
 """Item-item weights: cosine, EASE, text. Frames stay outside: sparse matrices in and out.
 
-Each returns products x products, CSR: ``weights[j, i]`` is what having bought j says for i. Only
-the strongest of each column are kept, and rounded, so that storing and scoring stay cheap.
+Each returns products x products, CSR: ``weights[j, i]`` is what having bought j says for i, where i
+is one of the targets. Only the strongest of each column are kept, and rounded, so that storing and
+scoring stay cheap.
 """
 
 from __future__ import annotations
@@ -9,59 +10,69 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from ml.recommendation.purchases import BoolArray, FloatArray, IntArray
 
 NEIGHBOURS = 100
 """Kept of each product by cosine and text; EASE keeps twice as many, as some are negative."""
+CELLS = 4_000_000
+"""Numbers that are dense at a time: 32 MB."""
 BLOCK = 500
-"""Columns that are dense at a time."""
+"""Customers that are."""
 SHRINKAGE = 5.0
 """Customers in common that a similarity needs to count for half: two chance buyers are no
 evidence."""
 MAX_EASE_PRODUCTS = 2_000
 """EASE inverts a dense matrix of this size: 32 MB, about a second."""
+DENSE_SPEED = 20
+"""Multiplications that a dense product does in the time of one of a sparse product."""
 HASHED_WORDS = 1 << 14
 DIGITS = 7
 
 _WORD = re.compile(r"\w+")
 
 
-def cosine_weights(bought: sparse.csr_matrix) -> sparse.csr_matrix:
+def cosine_weights(bought: sparse.csr_matrix, targets: BoolArray) -> sparse.csr_matrix:
     """Return the cosine of the products' customers, shrunk where few have both."""
-    columns = sparse.csc_matrix(bought)
-    transposed = sparse.csr_matrix(columns.T)
-    norms = np.sqrt(np.asarray(columns.sum(axis=0)).ravel())
+    customers = sparse.csr_matrix(bought.T)
+    norms = np.sqrt(np.asarray(bought.sum(axis=0)).ravel())
     norms[norms == 0] = 1.0
     blocks = []
-    for start in range(0, bought.shape[1], BLOCK):
-        common = (transposed @ columns[:, start : start + BLOCK]).toarray()
-        shrunk = common / (common + SHRINKAGE)
-        cosine = shrunk * common / norms[:, None] / norms[start : start + BLOCK]
-        _clear_own(cosine, start)
+    for rows in _steps(targets):
+        common = (customers[rows] @ bought).toarray()
+        cosine = common / (common + SHRINKAGE) * common / norms[rows, None] / norms
+        cosine[np.arange(len(rows)), rows] = 0.0
         blocks.append(_strongest(cosine, NEIGHBOURS))
-    return _joined(blocks, bought.shape[1])
+    return _columns(blocks, targets)
 
 
 def ease_weights(
     bought: sparse.csr_matrix, products: IntArray, penalties: tuple[float, ...]
 ) -> dict[float, sparse.csr_matrix]:
     """Return EASE's weights (Steck 2019) among ``products`` for several ridge penalties."""
-    some = sparse.csc_matrix(bought)[:, products]
-    gram = np.asarray((some.T @ some).toarray(), dtype=float)
+    gram = _gram(sparse.csr_matrix(bought[:, products]))
     found = {}
     for penalty in penalties:
         inverse = linalg.inv(gram + penalty * np.eye(len(products)), check_finite=False)
         weights = -inverse / np.diag(inverse)
         np.fill_diagonal(weights, 0.0)
-        inner = _strongest(weights, 2 * NEIGHBOURS).tocoo()
-        shape = (bought.shape[1], bought.shape[1])
-        found[penalty] = sparse.csr_matrix(
-            (inner.data, (products[inner.row], products[inner.col])), shape=shape
-        )
+        inner = sparse.csr_matrix(_strongest(weights.T, 2 * NEIGHBOURS).T)
+        found[penalty] = spread(inner, products, bought.shape[1])
     return found
+
+
+def _gram(matrix: sparse.csr_matrix) -> FloatArray:
+    """Return the products' inner products; dense where customers have many of them."""
+    customers, products = matrix.shape
+    steps = float((np.diff(matrix.indptr).astype(float) ** 2).sum())
+    if DENSE_SPEED * steps < customers * products**2:
+        return np.asarray((matrix.T @ matrix).toarray(), dtype=float)
+    gram = np.zeros((products, products))
+    for start in range(0, customers, BLOCK):
+        dense = matrix[start : start + BLOCK].toarray()
+        gram += dense.T @ dense
+    return gram
 
 
 def text_vectors(texts: list[str]) -> sparse.csr_matrix:
@@ -93,34 +104,48 @@ def _stable_hash(word: str) -> int:
     return value
 
 
-def text_weights(texts: list[str], candidates: BoolArray) -> sparse.csr_matrix:
-    """Return the cosine of the products' texts, for columns that are ``candidates``."""
+def text_weights(texts: list[str], targets: BoolArray) -> sparse.csr_matrix:
+    """Return the cosine of the products' texts."""
     vectors = text_vectors(texts)
+    transposed = sparse.csr_matrix(vectors.T)
     blocks = []
-    for start in range(0, len(texts), BLOCK):
-        chosen = candidates[start : start + BLOCK]
-        cosine = (vectors @ vectors[start : start + BLOCK].T).toarray()
-        cosine[:, ~chosen] = 0.0
-        _clear_own(cosine, start)
+    for rows in _steps(targets):
+        cosine = (vectors[rows] @ transposed).toarray()
+        cosine[np.arange(len(rows)), rows] = 0.0
         blocks.append(_strongest(cosine, NEIGHBOURS))
-    return _joined(blocks, len(texts))
+    return _columns(blocks, targets)
 
 
-def _clear_own(block: FloatArray, start: int) -> None:
-    own = np.arange(block.shape[1])
-    block[start + own, own] = 0.0
+def _steps(targets: BoolArray) -> list[IntArray]:
+    """Return the targets in parts whose rows over all products fit ``CELLS``."""
+    rows = np.flatnonzero(targets)
+    step = max(CELLS // max(len(targets), 1), 1)
+    return [rows[start : start + step] for start in range(0, len(rows), step)]
 
 
-def _strongest(block: NDArray[np.float64], keep: int) -> sparse.csc_matrix:
-    """Return the ``keep`` entries of each column that are largest in size."""
+def _strongest(block: FloatArray, keep: int) -> sparse.csr_matrix:
+    """Return the ``keep`` entries of each row that are largest in size, rounded."""
     size = np.abs(block)
-    if block.shape[0] > keep:
-        least = np.partition(size, block.shape[0] - keep, axis=0)[block.shape[0] - keep]
-        block = np.where(size >= least, block, 0.0)
-    return sparse.csc_matrix(block.round(DIGITS))
+    if block.shape[1] > keep:
+        least = np.partition(size, block.shape[1] - keep, axis=1)[:, -keep]
+        block = np.where(size >= least[:, None], block, 0.0)
+    return sparse.csr_matrix(block.round(DIGITS))
 
 
-def _joined(blocks: list[sparse.csc_matrix], count: int) -> sparse.csr_matrix:
+def _columns(blocks: list[sparse.csr_matrix], targets: BoolArray) -> sparse.csr_matrix:
+    """Return the blocks, whose rows are the targets, as the targets' columns."""
+    count = len(targets)
     if not blocks:
         return sparse.csr_matrix((count, count))
-    return sparse.csr_matrix(sparse.hstack(blocks))
+    cells = sparse.vstack(blocks).tocoo()
+    place = np.flatnonzero(targets)[cells.row]
+    return sparse.csr_matrix((cells.data, (cells.col, place)), shape=(count, count))
+
+
+def spread(matrix: sparse.csr_matrix, products: IntArray, count: int) -> sparse.csr_matrix:
+    """Return a matrix among ``products`` as one among all ``count``; -1 is left out."""
+    cells = matrix.tocoo()
+    row, column = products[cells.row], products[cells.col]
+    kept = (row >= 0) & (column >= 0)
+    placed = (cells.data[kept], (row[kept], column[kept]))
+    return sparse.csr_matrix(placed, shape=(count, count))

@@ -45,7 +45,16 @@ GOOD: dict[str, dict[str, Any]] = {
         **_STATUS, "alive_probability": 0.7, "expected_orders": 2.5, "clv_amount": 50.0,
         "clv_low_amount": 40.0, "clv_high_amount": 60.0,
     },
+    "scores.customer_recommendations": {
+        "customer_key": "demo:1", "product_key": "demo:SKU-1", "reason": "bought Oak planter",
+        "recommendation_rank": 1, "score": 0.7,
+    },
     "scores.customer_segments": {**_STATUS, "segment_id": 3, "distance": 0.5},
+    "scores.product_rules": {
+        "antecedent_product_key": "demo:SKU-1", "consequent_product_key": "demo:SKU-2",
+        "antecedent_count": 30, "rule_count": 20, "support_rate": 0.01, "confidence_rate": 0.4,
+        "p_value": 1e-9, "adjusted_p_value": 0.01,
+    },
 }  # fmt: skip
 """A table each suite must accept."""
 
