@@ -65,6 +65,8 @@ CONTRACT = {
     "risk_band?, reason_1?, reason_2?, reason_3?, model_version?",
     "scores.customer_reasons": "customer_key, as_of, model, feature, value [double], "
     "contribution [double]",
+    "scores.customer_next_category": "customer_key, as_of, status, next_category?, "
+    "next_category_probability?, second_category?, second_category_probability?, model_version?",
     "scores.customer_recommendations": "customer_key, as_of, recommendation_rank [integer], "
     "product_key, score [double], reason, reason_product_key?, model_version",
     "scores.product_rules": "antecedent_product_key, antecedent_2_product_key?, "

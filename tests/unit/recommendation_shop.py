@@ -43,7 +43,7 @@ def shop(
         "products": pd.DataFrame(
             {
                 "product_key": [f"s:P{number:03d}" for number in range(products)],
-                "product_name": [f"{KINDS[k]} thing {n}" for n, k in enumerate(kind)],
+                "product_name": [f"{KINDS[k]} {n}" for n, k in enumerate(kind)],
                 "category": [KINDS[k] for k in kind],
                 "subcategory": "",
             }

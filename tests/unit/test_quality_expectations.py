@@ -45,6 +45,9 @@ GOOD: dict[str, dict[str, Any]] = {
         **_STATUS, "alive_probability": 0.7, "expected_orders": 2.5, "clv_amount": 50.0,
         "clv_low_amount": 40.0, "clv_high_amount": 60.0,
     },
+    "scores.customer_next_category": {
+        **_STATUS, "next_category_probability": 0.4, "second_category_probability": 0.2,
+    },
     "scores.customer_recommendations": {
         "customer_key": "demo:1", "product_key": "demo:SKU-1", "reason": "bought Oak planter",
         "recommendation_rank": 1, "score": 0.7,
