@@ -47,7 +47,7 @@ def item_factors(bought: sparse.csr_matrix, *, seed: int = 0) -> FloatArray:
 
 def user_factors(bought: sparse.csr_matrix, factors: FloatArray) -> FloatArray:
     """Return customers x factors, each solved from what the customer bought."""
-    gram = _gram(factors)
+    gram = regularised_gram(factors)
     found = np.zeros((bought.shape[0], factors.shape[1]))
     for row in range(bought.shape[0]):
         own = factors[_products(bought, row)]
@@ -57,21 +57,23 @@ def user_factors(bought: sparse.csr_matrix, factors: FloatArray) -> FloatArray:
 
 
 def contributions(
-    bought: sparse.csr_matrix, row: int, factors: FloatArray, products: IntArray
+    bought: sparse.csr_matrix, row: int, factors: FloatArray, products: IntArray, gram: FloatArray
 ) -> tuple[IntArray, FloatArray]:
     """Return (what the customer bought, its part in the score of each of ``products``).
 
     The second has a row a bought product and a column a scored one; columns sum to the scores.
+    ``gram`` is what ``regularised_gram`` says of the factors.
     """
     held = _products(bought, row)
     own = factors[held]
     if not len(own):
         return held, np.zeros((0, len(products)))
-    solved = linalg.solve(_system(_gram(factors), own), factors[products].T)
+    solved = linalg.solve(_system(gram, own), factors[products].T)
     return held, CONFIDENCE * own @ solved
 
 
-def _gram(factors: FloatArray) -> FloatArray:
+def regularised_gram(factors: FloatArray) -> FloatArray:
+    """Return the factors' inner products with the ridge: what all customers' systems share."""
     return factors.T @ factors + REGULARIZATION * np.eye(factors.shape[1])
 
 

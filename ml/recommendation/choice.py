@@ -113,7 +113,7 @@ def choose(period: Period, *, count: int, window_days: int, seed: int) -> Choice
     rows, targets = period.rows[kept], period.targets[kept]
     names = part_names(period)
     parts = Parts(period.known, window_days=window_days, seed=seed).fit(names)
-    allowed = allowed_products(period.known, rows, columns, repeats=period.repeats)
+    allowed = allowed_products(parts, rows, columns, repeats=period.repeats)
     scores = {
         name: (parts.scores(name, rows, columns) / parts.scale(name)).astype(np.float32)
         for name in names

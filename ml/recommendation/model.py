@@ -263,12 +263,14 @@ def sample(keys: np.ndarray, chosen: BoolArray, most: int) -> IntArray:
 
 
 def allowed_products(
-    known: Snapshot, rows: IntArray, columns: IntArray, *, repeats: bool
+    parts: Parts, rows: IntArray, columns: IntArray, *, repeats: bool
 ) -> BoolArray:
     """Return customers x products: whether it may be recommended."""
+    known = parts.known
     allowed = np.tile(known.is_available[columns] & known.is_ranked[columns], (len(rows), 1))
     if not repeats:
-        allowed &= known.bought()[rows][:, columns].toarray() == 0
+        # without a half-life every product that was ever bought counts 1
+        allowed &= parts.interest(None)[rows][:, columns].toarray() == 0
     return allowed
 
 
@@ -285,7 +287,7 @@ def ranked(
         total = np.zeros((len(some), len(columns)))
         for name in sorted(weights):
             total += weights[name] / parts.scale(name) * parts.scores(name, some, columns)
-        allowed = allowed_products(parts.known, some, columns, repeats=repeats)
+        allowed = allowed_products(parts, some, columns, repeats=repeats)
         place, score = best(total, allowed, count)
         if len(columns):
             found[start : start + step] = np.where(place == NOBODY, NOBODY, columns[place])
@@ -340,11 +342,14 @@ def _contributions(
 def _als_contributions(parts: Parts, customer: IntArray, product: IntArray) -> sparse.csr_matrix:
     assert parts.factors is not None
     bought = parts.interest(None)
+    gram = als.regularised_gram(parts.factors)
     row, column, data = [], [], []
     # pairs of one customer are adjacent
     starts = np.flatnonzero(np.r_[True, customer[1:] != customer[:-1]])
     for start, end in zip(starts, np.r_[starts[1:], len(customer)], strict=True):
-        held, added = als.contributions(bought, customer[start], parts.factors, product[start:end])
+        held, added = als.contributions(
+            bought, customer[start], parts.factors, product[start:end], gram
+        )
         for pair in range(end - start):
             row.append(np.full(len(held), start + pair))
             column.append(held)
