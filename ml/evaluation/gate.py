@@ -42,13 +42,21 @@ def decide(result: TrainingResult) -> GateDecision:
     * Value: higher normalised Gini than both naive rows and than the champion (paired
       bootstrap); with two seasons of history the total's bias is bounded too.
     * Segments: bootstrap adjusted Rand index of at least ``MIN_ADJUSTED_RAND_INDEX``.
+    * Ranking: higher nDCG than popularity and than the champion (paired t on the customers').
+    * Choice of one among several: lower log-loss than popularity and than the champion (paired t).
 
     Raises:
         ValueError: The evidence that the rule needs is missing.
     """
     if result.status != TRAINED:
         return GateDecision(False, result.reason)
-    rule = {"churn": _churn, "value": _value, "segments": _segments}[result.gate.model]
+    rule = {
+        "choice": _choice,
+        "churn": _churn,
+        "ranking": _ranking,
+        "segments": _segments,
+        "value": _value,
+    }[result.gate.model]
     findings = rule(result.gate)
     failed = [finding.sentence for finding in findings if not finding.passed]
     if failed:
@@ -127,3 +135,24 @@ def _segments(gate: GateInputs) -> list[_Finding]:
     passed = index >= MIN_ADJUSTED_RAND_INDEX
     side = "reaches" if passed else "is below"
     return [_Finding(passed, f"adjusted Rand index {index:.3f} {side} {MIN_ADJUSTED_RAND_INDEX}")]
+
+
+def _ranking(gate: GateInputs) -> list[_Finding]:
+    opponents = _opponents(gate)
+    assert gate.candidate is not None
+    # the paired test asks whether losses are lower: here what is left to a perfect ranking
+    tests = {name: paired_t(-gate.candidate, -quality) for name, quality in opponents.items()}
+    return [_compared("nDCG", name, _mirrored(test), higher=True) for name, test in tests.items()]
+
+
+def _mirrored(test: PairedComparison) -> PairedComparison:
+    return PairedComparison(-test.difference, -test.upper, -test.lower, test.p_value)
+
+
+def _choice(gate: GateInputs) -> list[_Finding]:
+    opponents = _opponents(gate)
+    assert gate.candidate is not None
+    return [
+        _compared("log-loss", name, paired_t(gate.candidate, losses), higher=False)
+        for name, losses in opponents.items()
+    ]

@@ -23,7 +23,7 @@ TOO_LITTLE_DATA = "too_little_data"
 
 EVALUATION_COLUMNS = ("period", "metric", "value", "baseline_value", "champion_value")
 
-ModelName = Literal["churn", "value", "segments"]
+ModelName = Literal["churn", "value", "segments", "ranking", "choice"]
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class GateInputs:
     Attributes:
         model: Which rule applies.
         candidate: Churn: per-row log-loss of the candidate. Value: the candidate's predicted
-            amount per row. Segments: unused.
+            amount per row. Segments: unused. Ranking: per-customer nDCG. Choice: per-customer
+            log-loss.
         baselines: Name of a naive row -> the same quantity for it. Churn needs at least one;
-            value needs its two (rate and mean).
+            value needs its two (rate and mean), ranking and choice popularity.
         champion: The same quantity for the current champion, ``None`` while there is none.
         actual: Value only: what each customer really spent in the evaluation window.
         figures: Single numbers a rule reads. Churn: ``calibration_error``. Segments:

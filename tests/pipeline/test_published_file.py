@@ -189,7 +189,9 @@ def test_build_says_what_the_file_was_made_from(db, demo_home):
         "where decision = 'promoted'"
     ).fetchall()
     assert json.loads(champions) == dict(evaluated)
-    assert set(json.loads(champions)) == {"segments", "clv", "churn"}
+    assert set(json.loads(champions)) == {
+        "segments", "clv", "churn", "recommendation", "next_category",
+    }  # fmt: skip
 
 
 def test_scores_name_the_champion_that_gave_them(db):
@@ -198,6 +200,7 @@ def test_scores_name_the_champion_that_gave_them(db):
         ("segments", "customer_segments"),
         ("clv", "customer_clv"),
         ("churn", "customer_churn"),
+        ("next_category", "customer_next_category"),
     ):
         versions = db.execute(
             f"select status, model_version, count(*) > 0 from scores.{table} group by all"

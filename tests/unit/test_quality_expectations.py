@@ -58,6 +58,13 @@ GOOD: dict[str, dict[str, Any]] = {
         "next_order_on": pd.Timestamp("2026-01-20"),
         "next_order_high_on": pd.Timestamp("2026-04-01"),
     },
+    "scores.customer_next_category": {
+        **_STATUS, "next_category_probability": 0.4, "second_category_probability": 0.2,
+    },
+    "scores.customer_recommendations": {
+        "customer_key": "demo:1", "product_key": "demo:SKU-1", "reason": "bought Oak planter",
+        "recommendation_rank": 1, "score": 0.7,
+    },
     "scores.customer_segments": {**_STATUS, "segment_id": 3, "distance": 0.5},
     "scores.subscription_churn": {
         "subscription_key": _STATUS["customer_key"], "status": "scored", "churn_probability": 0.4,
@@ -76,6 +83,11 @@ GOOD: dict[str, dict[str, Any]] = {
     "scores.session_segment_comparison": {**_COMPARED, "data": "sessions"},
     "scores.session_segments": {
         "segment_id": range(1, 1 + ROWS), "segment_name": "Many pages", "session_share": 0.4,
+    },
+    "scores.product_rules": {
+        "antecedent_product_key": "demo:SKU-1", "consequent_product_key": "demo:SKU-2",
+        "antecedent_count": 30, "rule_count": 20, "support_rate": 0.01, "confidence_rate": 0.4,
+        "p_value": 1e-9, "adjusted_p_value": 0.01,
     },
 }  # fmt: skip
 """A table each suite must accept."""
