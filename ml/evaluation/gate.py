@@ -18,6 +18,9 @@ MAX_TOTAL_BIAS_RATE = 0.25
 """Of the value model's total, and only where two seasons have been seen: with one, Christmas
 alone moves the total by 45 % (Online Retail, references.md section 1)."""
 BOUNDED_FROM_SEASONS = 2
+MIN_COVERAGE = {"coverage_80": 0.65, "coverage_95": 0.85}
+"""Of the forecast's intervals: three months are some 13 independent weeks, of which an honest 80 %
+interval holds fewer than 65 % one time in ten."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,22 @@ def decide(result: TrainingResult) -> GateDecision:
     * Value: higher normalised Gini than both naive rows and than the champion (paired
       bootstrap); with two seasons of history the total's bias is bounded too.
     * Segments: bootstrap adjusted Rand index of at least ``MIN_ADJUSTED_RAND_INDEX``.
+    * Forecast: lower scaled error than the seasonal naive forecast and than the champion (paired t
+      on weeks of targets), and intervals that hold nearly what they promise.
+    * Win probability: as churn.
 
     Raises:
         ValueError: The evidence that the rule needs is missing.
     """
     if result.status != TRAINED:
         return GateDecision(False, result.reason)
-    rule = {"churn": _churn, "value": _value, "segments": _segments}[result.gate.model]
+    rule = {
+        "churn": _churn,
+        "value": _value,
+        "segments": _segments,
+        "forecast": _forecast,
+        "win_probability": _churn,
+    }[result.gate.model]
     findings = rule(result.gate)
     failed = [finding.sentence for finding in findings if not finding.passed]
     if failed:
@@ -127,3 +139,19 @@ def _segments(gate: GateInputs) -> list[_Finding]:
     passed = index >= MIN_ADJUSTED_RAND_INDEX
     side = "reaches" if passed else "is below"
     return [_Finding(passed, f"adjusted Rand index {index:.3f} {side} {MIN_ADJUSTED_RAND_INDEX}")]
+
+
+def _forecast(gate: GateInputs) -> list[_Finding]:
+    opponents = _opponents(gate)
+    assert gate.candidate is not None
+    findings = [
+        _compared("scaled error", name, paired_t(gate.candidate, losses), higher=False)
+        for name, losses in opponents.items()
+    ]
+    for name, least in MIN_COVERAGE.items():
+        held = _figure(gate, name)
+        word = "hold" if held >= least else "hold only"
+        findings.append(
+            _Finding(held >= least, f"intervals of {name[-2:]} % {word} {held:.0%} (least {least:.0%})")
+        )
+    return findings
