@@ -59,6 +59,8 @@ class ModelSpec:
         is_of_customers: Whether the main table has one row for every customer with an order,
             each with a status. One of another grain holds what the champion says, and is empty
             without one.
+        without_champion: Of a table of another grain with a ``status``: its rows, without values,
+            where nothing rules.
     """
 
     name: str
@@ -77,6 +79,9 @@ class ModelSpec:
     horizon_days: Callable[[RunSettings], int] = lambda _settings: 0
     further: Mapping[str, Types] = field(default_factory=dict)
     is_of_customers: bool = True
+    without_champion: (
+        Callable[[duckdb.DuckDBPyConnection, RunSettings, str], pd.DataFrame] | None
+    ) = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,113 @@
+"""Opportunities as they stood on a day, from what was known on it.
+
+Belongs here: what is open on a day, its features, and (later) its outcome. Does not: any model. What
+an opportunity is worth is no feature: several sources write it down only when it is won.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+GROUPS = ("source", "owner_key", "product_key", "team", "region", "industry", "customer_key")
+"""Each gives a feature: how often its decided ones were won by then."""
+PRIOR_DECISIONS = 20.0
+"""A group's rate is drawn towards the company's as by so many decisions."""
+FEATURES = (
+    "age_days", "log_age", "stage_order", "days_in_stage", "log_employees", "owner_open_count",
+    *(f"{name}_log_odds" for name in GROUPS),
+)  # fmt: skip
+COLUMNS = (
+    "opportunity_key", "state_number", "source", "customer_key", "owner_key", "product_key", "team",
+    "region", "industry", "employee_count", "opened_on", "closed_on", "is_won", "entered_on",
+    "stage_order",
+)  # fmt: skip
+
+
+def checked(states: pd.DataFrame) -> pd.DataFrame:
+    """Return the states in key order, days as timestamps.
+
+    Raises:
+        ValueError: Columns are missing.
+    """
+    if missing := set(COLUMNS) - set(states.columns):
+        raise ValueError(f"the opportunity states lack columns: {sorted(missing)}")
+    frame = states[list(COLUMNS)].sort_values(["opportunity_key", "state_number"])
+    frame = frame.drop_duplicates(["opportunity_key", "state_number"]).reset_index(drop=True)
+    for column in ("opened_on", "closed_on", "entered_on"):
+        frame[column] = pd.to_datetime(frame[column])
+    return frame
+
+
+def outcomes(states: pd.DataFrame) -> pd.DataFrame:
+    """Return one row an opportunity: who, what, when opened, when and how decided."""
+    first = states.drop_duplicates("opportunity_key")
+    frame = first.drop(columns=["state_number", "entered_on", "stage_order"]).copy()
+    # decided is what has a day and a result
+    decided = frame["closed_on"].notna() & frame["is_won"].notna()
+    frame["is_decided"] = decided
+    frame["won"] = np.where(decided, frame["is_won"].astype(object) == True, np.nan).astype(float)  # noqa: E712
+    return frame.drop(columns="is_won").set_index("opportunity_key")
+
+
+def snapshot(states: pd.DataFrame, ones: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
+    """Return what was open on ``day``, with its features.
+
+    Args:
+        states: As ``checked`` returns them.
+        ones: As ``outcomes`` returns them.
+        day: Last day that is known.
+
+    Returns:
+        Index ``opportunity_key``, ascending; ``FEATURES``, ``cut_off_on``, ``base_rate`` (of the
+        decisions by then), and what ``ones`` holds.
+    """
+    is_open = (ones["opened_on"] <= day) & ~(ones["closed_on"] <= day)
+    rows = ones[is_open].copy()
+    known = states[states["opportunity_key"].isin(rows.index)]
+    known = known[(known["entered_on"] <= day) | known["entered_on"].isna()]
+    last = known.drop_duplicates("opportunity_key", keep="last").set_index("opportunity_key")
+    rows["stage_order"] = last["stage_order"].reindex(rows.index).astype(float)
+    entered = last["entered_on"].reindex(rows.index).fillna(rows["opened_on"])
+    rows["days_in_stage"] = (day - entered).dt.days.astype(float)
+    rows["age_days"] = (day - rows["opened_on"]).dt.days.astype(float)
+    rows["log_age"] = np.log1p(rows["age_days"])
+    rows["log_employees"] = np.log1p(rows["employee_count"].astype(float).clip(lower=0))
+    rows["owner_open_count"] = rows.groupby("owner_key")["opened_on"].transform("size").astype(float)
+    decided = ones[ones["is_decided"] & (ones["closed_on"] <= day)]
+    wins, count = float(decided["won"].sum()), len(decided)
+    base = (wins + 1) / (count + 2)
+    rows["base_rate"] = base
+    for name in GROUPS:
+        sums = decided.groupby(name)["won"].agg(["sum", "size"])
+        odds = _log_odds((sums["sum"] + PRIOR_DECISIONS * base) / (sums["size"] + PRIOR_DECISIONS))
+        mapped = rows[name].map(odds).astype(float)
+        rows[f"{name}_log_odds"] = mapped.fillna(float(_log_odds(pd.Series([base])).iloc[0]))
+    rows["cut_off_on"] = day
+    return rows.sort_index()
+
+
+def _log_odds(rate: pd.Series) -> pd.Series:
+    clipped = rate.clip(1e-3, 1 - 1e-3)
+    return np.log(clipped / (1 - clipped))
+
+
+def labelled(
+    states: pd.DataFrame, ones: pd.DataFrame, days: Sequence[pd.Timestamp], known_on: pd.Timestamp
+) -> pd.DataFrame:
+    """Return the snapshots of several days, of opportunities whose outcome is known by ``known_on``.
+
+    Later decisions and stages are not looked at.
+    """
+    parts = [snapshot(states, ones, day) for day in days]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame()
+    rows = pd.concat(parts).reset_index()
+    known = rows["is_decided"] & (rows["closed_on"] <= known_on)
+    return rows[known].reset_index(drop=True)
