@@ -152,6 +152,8 @@ def _forecast(gate: GateInputs) -> list[_Finding]:
         held = _figure(gate, name)
         word = "hold" if held >= least else "hold only"
         findings.append(
-            _Finding(held >= least, f"intervals of {name[-2:]} % {word} {held:.0%} (least {least:.0%})")
+            _Finding(
+                held >= least, f"intervals of {name[-2:]} % {word} {held:.0%} (least {least:.0%})"
+            )
         )
     return findings

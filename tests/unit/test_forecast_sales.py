@@ -78,7 +78,11 @@ def test_days_sum_to_weeks_and_months_and_parts_to_the_total(measure):
                 total = mine.loc[inside, "forecast"].sum() + known
                 assert row.forecast == pytest.approx(total, rel=1e-5, abs=0.01)
     total = _of(scored(), measure).set_index("period_start_on")["forecast"]
-    for dimension in ("country", "order_kind", *(("category",) if measure == "gross_amount" else ())):
+    for dimension in (
+        "country",
+        "order_kind",
+        *(("category",) if measure == "gross_amount" else ()),
+    ):
         parts = _of(scored(), measure, dimension).groupby("period_start_on")["forecast"].sum()
         np.testing.assert_allclose(parts.to_numpy(), total.to_numpy(), rtol=1e-5, atol=0.01)
 

@@ -81,7 +81,10 @@ class WinModel(ClassifierMixin, BaseEstimator):
         if self.family == LOGISTIC:
             steps += [
                 ("scale", StandardScaler()),
-                ("classify", LogisticRegression(C=self.penalty, solver="newton-cholesky", tol=1e-8)),
+                (
+                    "classify",
+                    LogisticRegression(C=self.penalty, solver="newton-cholesky", tol=1e-8),
+                ),
             ]
         elif self.family == BOOSTING:
             trees = HistGradientBoostingClassifier(

@@ -52,6 +52,8 @@ def outcomes(states: pd.DataFrame) -> pd.DataFrame:
     decided = frame["closed_on"].notna() & frame["is_won"].notna()
     frame["is_decided"] = decided
     frame["won"] = np.where(decided, frame["is_won"].astype(object) == True, np.nan).astype(float)  # noqa: E712
+    for name in GROUPS:
+        frame[f"{name}_code"] = pd.factorize(frame[name])[0]
     return frame.drop(columns="is_won").set_index("opportunity_key")
 
 
@@ -78,22 +80,27 @@ def snapshot(states: pd.DataFrame, ones: pd.DataFrame, day: pd.Timestamp) -> pd.
     rows["age_days"] = (day - rows["opened_on"]).dt.days.astype(float)
     rows["log_age"] = np.log1p(rows["age_days"])
     rows["log_employees"] = np.log1p(rows["employee_count"].astype(float).clip(lower=0))
-    rows["owner_open_count"] = rows.groupby("owner_key")["opened_on"].transform("size").astype(float)
+    owners = rows["owner_key_code"].to_numpy()
+    open_count = np.bincount(owners + 1, minlength=1)[owners + 1]
+    rows["owner_open_count"] = np.where(owners >= 0, open_count, np.nan)
     decided = ones[ones["is_decided"] & (ones["closed_on"] <= day)]
-    wins, count = float(decided["won"].sum()), len(decided)
-    base = (wins + 1) / (count + 2)
+    won = decided["won"].to_numpy()
+    base = (won.sum() + 1) / (len(won) + 2)
     rows["base_rate"] = base
     for name in GROUPS:
-        sums = decided.groupby(name)["won"].agg(["sum", "size"])
-        odds = _log_odds((sums["sum"] + PRIOR_DECISIONS * base) / (sums["size"] + PRIOR_DECISIONS))
-        mapped = rows[name].map(odds).astype(float)
-        rows[f"{name}_log_odds"] = mapped.fillna(float(_log_odds(pd.Series([base])).iloc[0]))
+        code, size = decided[f"{name}_code"].to_numpy() + 1, int(ones[f"{name}_code"].max()) + 2
+        count = np.bincount(code, minlength=size)
+        wins = np.bincount(code, weights=won, minlength=size)
+        # whose group is not known is like everybody
+        count[0], wins[0] = 0, 0.0
+        rate = (wins + PRIOR_DECISIONS * base) / (count + PRIOR_DECISIONS)
+        rows[f"{name}_log_odds"] = _log_odds(rate)[rows[f"{name}_code"].to_numpy() + 1]
     rows["cut_off_on"] = day
     return rows.sort_index()
 
 
-def _log_odds(rate: pd.Series) -> pd.Series:
-    clipped = rate.clip(1e-3, 1 - 1e-3)
+def _log_odds(rate: FloatArray) -> FloatArray:
+    clipped = np.clip(rate, 1e-3, 1 - 1e-3)
     return np.log(clipped / (1 - clipped))
 
 

@@ -62,9 +62,7 @@ def erlang_c(agents: int, load: float) -> float:
     return agents * blocked / (agents - load * (1 - blocked))
 
 
-def staffing(
-    agents: int, rate: float, handling_seconds: float, target_seconds: float
-) -> Staffing:
+def staffing(agents: int, rate: float, handling_seconds: float, target_seconds: float) -> Staffing:
     """Return how ``agents`` answer ``rate`` contacts an hour."""
     load = rate * handling_seconds / 3600
     waiting = erlang_c(agents, load)

@@ -92,7 +92,9 @@ def plan_reorders(
     )
     due = plan["available_quantity"].to_numpy() < point
     plan["is_reorder_due"] = pd.Series(due).astype(object)
-    order = np.where(due, np.ceil(point + per_day * plan["review_days"] - available.clip(lower=0)), 0)
+    order = np.where(
+        due, np.ceil(point + per_day * plan["review_days"] - available.clip(lower=0)), 0
+    )
     plan["order_quantity"] = order.astype(float)
     plan["status"] = np.where(is_known, SCORED, TOO_LITTLE)
     said = ["daily_units", "lead_time_units", "safety_stock_quantity", "reorder_point_quantity",

@@ -107,11 +107,9 @@ def hourly_rates(counts: FloatArray, weeks: int) -> tuple[FloatArray, float]:
     return np.where(seen, posterior, 0.0) / weeks, shape
 
 
-def _channel(
-    recent: pd.DataFrame, weeks: int, handling: float, target: dict
-) -> pd.DataFrame:
+def _channel(recent: pd.DataFrame, weeks: int, handling: float, target: dict) -> pd.DataFrame:
     counts = np.zeros((7, 24))
-    weekday = recent["day"].dt.weekday.to_numpy()
+    weekday = recent["day"].dt.day_of_week.to_numpy()
     np.add.at(
         counts,
         (weekday, recent["hour_of_day"].to_numpy(dtype=int)),

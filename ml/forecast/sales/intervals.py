@@ -112,9 +112,7 @@ def _tail(shape: FloatArray, share: float) -> float:
     return max(value, 0.0) if share > 0.5 else min(value, 0.0)
 
 
-def covered(
-    actual: FloatArray, ends: Sequence[FloatArray], level: float
-) -> NDArray[np.float64]:
+def covered(actual: FloatArray, ends: Sequence[FloatArray], level: float) -> NDArray[np.float64]:
     """Return 1 where an actual lies within its interval, 0 where not, NaN where it is not known."""
     low, high = (ends[0], ends[3]) if level == LEVELS[1] else (ends[1], ends[2])
     inside = (actual >= low - 1e-9) & (actual <= high + 1e-9)

@@ -165,9 +165,7 @@ class SalesForecaster(BaseEstimator):
         self.errors_: dict[str, FloatArray] = {}
         for grain in GRAINS:
             names = [m for m in METHODS[grain] if not np.isnan(tried[grain][m]).any()]
-            errors = np.stack(
-                [mean_absolute(tried[grain][name], actual[grain]) for name in names]
-            )
+            errors = np.stack([mean_absolute(tried[grain][name], actual[grain]) for name in names])
             naive = np.maximum(errors[names.index(NAIVE)], 1e-12)
             ratio = np.log(np.maximum(errors, 1e-12) / naive)
             is_known = np.isfinite(ratio).all(axis=0) & (naive > 1e-9)

@@ -19,9 +19,7 @@ KEY = ["measure", "dimension", "dimension_value", "period_grain", "period_start_
 COLUMNS = [*KEY, "horizon", "status", "forecast", *ENDS, "method", "is_reconciled"]
 
 
-def score_forecast(
-    model: SalesForecaster, periods: pd.DataFrame, as_of: object
-) -> pd.DataFrame:
+def score_forecast(model: SalesForecaster, periods: pd.DataFrame, as_of: object) -> pd.DataFrame:
     """Forecast every series from ``as_of``.
 
     Returns:

@@ -123,7 +123,9 @@ def _examine(
         lengths = [panel.known(grain, origin) for origin in origins]
         season = season_of(grain, lengths[0])
         values = known.values[grain]
-        forecasts = SeasonalNaive(season).forecasts(panel.values[grain], lengths, MAX_HORIZON[grain])
+        forecasts = SeasonalNaive(season).forecasts(
+            panel.values[grain], lengths, MAX_HORIZON[grain]
+        )
         naive[grain] = forecasts - actual[grain]
         # only where ours says something too
         naive[grain] = np.where(np.isnan(ours[grain]), np.nan, naive[grain])

@@ -40,9 +40,7 @@ def _score(estimator: Any, frames: Frames, settings: RunSettings) -> Scored:
     return Scored(rows, {"sales_forecast_accuracy": accuracy_rows(estimator)})
 
 
-def _without(
-    _con: duckdb.DuckDBPyConnection, settings: RunSettings, status: str
-) -> pd.DataFrame:
+def _without(_con: duckdb.DuckDBPyConnection, settings: RunSettings, status: str) -> pd.DataFrame:
     from ml.forecast.sales.scoring import without_champion
 
     return without_champion(status, settings.as_of)
