@@ -83,7 +83,7 @@ def test_more_load_never_needs_fewer_and_nobody_calling_needs_none():
 
 @pytest.mark.parametrize("wrong", [(0, 20, 1), (1, 20, 1), (0.8, -1, 1), (0.8, 20, 0)])
 def test_targets_that_are_none_are_refused(wrong):
-    with pytest.raises(ValueError, match="target|occupancy"):
+    with pytest.raises(ValueError, match=r"target|occupancy"):
         agents_needed(10, 300, wrong[0], wrong[1], wrong[2])
 
 
@@ -167,9 +167,12 @@ POLICIES = pd.DataFrame(
 def _demand(days=364, seed=0):
     rng = np.random.default_rng(seed)
     on = pd.date_range("2025-03-30", periods=days, freq="-1D")
-    parts = [pd.DataFrame({"product_key": key, "sold_on": on, "sold_quantity": rng.poisson(rate, days)})
-             for key, rate in (("s:a", 4.0), ("s:b", 0.5))]  # fmt: skip
-    frame = pd.concat(parts)
+    frame = pd.concat(
+        pd.DataFrame(
+            {"product_key": key, "sold_on": on, "sold_quantity": rng.poisson(rate, days)}
+        )
+        for key, rate in (("s:a", 4.0), ("s:b", 0.5))
+    )
     return frame[frame["sold_quantity"] > 0].astype({"sold_quantity": float})
 
 

@@ -1,7 +1,7 @@
 """Opportunities as they stood on a day, from what was known on it.
 
-Belongs here: what is open on a day, its features, and (later) its outcome. Does not: any model. What
-an opportunity is worth is no feature: several sources write it down only when it is won.
+Belongs here: what is open on a day, its features, and (later) its outcome. Does not: any model.
+What an opportunity is worth is no feature: several sources write it down only when it is won.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _log_odds(rate: FloatArray) -> FloatArray:
 def labelled(
     states: pd.DataFrame, ones: pd.DataFrame, days: Sequence[pd.Timestamp], known_on: pd.Timestamp
 ) -> pd.DataFrame:
-    """Return the snapshots of several days, of opportunities whose outcome is known by ``known_on``.
+    """Return the snapshots of several days, where the outcome is known by ``known_on``.
 
     Later decisions and stages are not looked at.
     """

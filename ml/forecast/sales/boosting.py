@@ -133,7 +133,7 @@ class LaggedBoosting:
 
     @staticmethod
     def _last_year(known: FloatArray, n: int, ahead: NDArray[np.int64]) -> FloatArray:
-        """The week around the target a year before, over the four weeks a year before the origin."""
+        """The target's week a year before, over the four weeks a year before the origin."""
         if n < YEAR + MONTH:
             return np.full((len(known), len(ahead)), np.nan)
         total = np.concatenate([np.zeros((len(known), 1)), known.cumsum(axis=1)], axis=1)

@@ -108,8 +108,8 @@ class SalesForecaster(BaseEstimator):
         count = min(MAX_ORIGINS, int(months) - MONTHS_TO_LEARN)
         if count < MIN_ORIGINS:
             raise TooShort(
-                f"{int(months)} months are too few: a forecast needs {MONTHS_TO_LEARN} to learn and "
-                f"{MIN_ORIGINS} to choose its methods on"
+                f"{int(months)} months are too few: a forecast needs {MONTHS_TO_LEARN} to learn "
+                f"and {MIN_ORIGINS} to choose its methods on"
             )
         origins = panel.origins(count)
         self.keys_ = [list(key) for key in panel.keys]

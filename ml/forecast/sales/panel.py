@@ -59,7 +59,7 @@ class SeriesKey(NamedTuple):
     value: str
 
 
-class TooShort(Exception):  # noqa: N818 (not an error: a finding with its reason)
+class TooShort(Exception):
     """Too little data, and why."""
 
 

@@ -32,7 +32,7 @@ SEASONS = (0.01, 0.06, 0.2)
 STEPS = ((1.8, 0.12, 2.2), (1.25, 0.05, 1.4), (1.1, 0.02, 1.15))
 """How far each round of the refinement looks: factor of alpha, part of phi, factor of the rest."""
 CAP = 4.0
-"""Times 1.4826 median absolute seasonal changes: four standard deviations of a bell curve, or less."""
+"""Times 1.4826 median absolute seasonal changes: four standard deviations of a bell."""
 MIN_ALPHA, MAX_ALPHA = 0.001, 0.9999
 
 
