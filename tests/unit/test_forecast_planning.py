@@ -168,9 +168,7 @@ def _demand(days=364, seed=0):
     rng = np.random.default_rng(seed)
     on = pd.date_range("2025-03-30", periods=days, freq="-1D")
     frame = pd.concat(
-        pd.DataFrame(
-            {"product_key": key, "sold_on": on, "sold_quantity": rng.poisson(rate, days)}
-        )
+        pd.DataFrame({"product_key": key, "sold_on": on, "sold_quantity": rng.poisson(rate, days)})
         for key, rate in (("s:a", 4.0), ("s:b", 0.5))
     )
     return frame[frame["sold_quantity"] > 0].astype({"sold_quantity": float})

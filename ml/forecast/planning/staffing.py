@@ -31,9 +31,9 @@ SCORED, TOO_LITTLE = "scored", "too_little_data"
 
 COLUMNS = (
     "channel", "weekday", "hour_of_day", "status", "week_count", "contact_rate",
-    "busy_contact_rate", "handling_seconds", "target_rate", "target_seconds", "load_erlangs", "agents_needed",
-    "busy_agents_needed", "scheduled_agents", "expected_service_rate", "mean_wait_seconds",
-    "occupancy_rate",
+    "busy_contact_rate", "handling_seconds", "target_rate", "target_seconds", "load_erlangs",
+    "agents_needed", "busy_agents_needed", "scheduled_agents", "expected_service_rate",
+    "mean_wait_seconds", "occupancy_rate",
 )  # fmt: skip
 
 
