@@ -5,6 +5,7 @@ Belongs here: the rules of ``decide``. Does not: how a figure is computed (``met
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ml.evaluation.metrics import PairedComparison, paired_bootstrap_gini, paired_t
@@ -18,6 +19,9 @@ MAX_TOTAL_BIAS_RATE = 0.25
 """Of the value model's total, and only where two seasons have been seen: with one, Christmas
 alone moves the total by 45 % (Online Retail, references.md section 1)."""
 BOUNDED_FROM_SEASONS = 2
+MIN_COVERAGE = {"coverage_80": 0.65, "coverage_95": 0.85}
+"""Of the forecast's intervals: three months are some 13 independent weeks, of which an honest 80 %
+interval holds fewer than 65 % one time in ten."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,16 @@ def decide(result: TrainingResult) -> GateDecision:
     * Segments: bootstrap adjusted Rand index of at least ``MIN_ADJUSTED_RAND_INDEX``.
     * Ranking: higher nDCG than popularity and than the champion (paired t on the customers').
     * Choice of one among several: lower log-loss than popularity and than the champion (paired t).
+    * Forecast: lower scaled error than the seasonal naive forecast and than the champion (paired t
+      on weeks of targets), and intervals that hold nearly what they promise.
+    * Win probability: as churn.
 
     Raises:
         ValueError: The evidence that the rule needs is missing.
     """
     if result.status != TRAINED:
         return GateDecision(False, result.reason)
-    rule = {
-        "choice": _choice,
-        "churn": _churn,
-        "ranking": _ranking,
-        "segments": _segments,
-        "value": _value,
-    }[result.gate.model]
+    rule = RULES[result.gate.model]
     findings = rule(result.gate)
     failed = [finding.sentence for finding in findings if not finding.passed]
     if failed:
@@ -156,3 +157,32 @@ def _choice(gate: GateInputs) -> list[_Finding]:
         _compared("log-loss", name, paired_t(gate.candidate, losses), higher=False)
         for name, losses in opponents.items()
     ]
+
+
+def _forecast(gate: GateInputs) -> list[_Finding]:
+    opponents = _opponents(gate)
+    assert gate.candidate is not None
+    findings = [
+        _compared("scaled error", name, paired_t(gate.candidate, losses), higher=False)
+        for name, losses in opponents.items()
+    ]
+    for name, least in MIN_COVERAGE.items():
+        held = _figure(gate, name)
+        word = "hold" if held >= least else "hold only"
+        findings.append(
+            _Finding(
+                held >= least, f"intervals of {name[-2:]} % {word} {held:.0%} (least {least:.0%})"
+            )
+        )
+    return findings
+
+
+RULES: dict[str, Callable[[GateInputs], list[_Finding]]] = {
+    "choice": _choice,
+    "churn": _churn,
+    "forecast": _forecast,
+    "ranking": _ranking,
+    "segments": _segments,
+    "value": _value,
+    "win_probability": _churn,
+}

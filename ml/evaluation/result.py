@@ -23,7 +23,9 @@ TOO_LITTLE_DATA = "too_little_data"
 
 EVALUATION_COLUMNS = ("period", "metric", "value", "baseline_value", "champion_value")
 
-ModelName = Literal["churn", "value", "segments", "ranking", "choice"]
+ModelName = Literal[
+    "choice", "churn", "forecast", "ranking", "segments", "value", "win_probability"
+]
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,17 @@ class GateInputs:
 
     Attributes:
         model: Which rule applies.
-        candidate: Churn: per-row log-loss of the candidate. Value: the candidate's predicted
-            amount per row. Segments: unused. Ranking: per-customer nDCG. Choice: per-customer
-            log-loss.
+        candidate: Churn, win probability, choice: per-row log-loss of the candidate. Value: its
+            predicted amount per row. Forecast: scaled error per week of targets. Ranking:
+            per-customer nDCG. Segments: unused.
         baselines: Name of a naive row -> the same quantity for it. Churn needs at least one;
             value needs its two (rate and mean), ranking and choice popularity.
         champion: The same quantity for the current champion, ``None`` while there is none.
         actual: Value only: what each customer really spent in the evaluation window.
         figures: Single numbers a rule reads. Churn: ``calibration_error``. Segments:
             ``adjusted_rand_index``. Value: ``total_bias_rate`` (predicted / actual - 1) and
-            ``season_count`` (full years of history before the evaluation cut-off).
+            ``season_count`` (full years of history before the evaluation cut-off). Forecast:
+            ``coverage_80`` and ``coverage_95``. Win probability: as churn.
     """
 
     model: ModelName

@@ -43,6 +43,10 @@ GOOD: dict[str, dict[str, Any]] = {
         "invoice_no": "536365", "stock_code": "85123A", "customer_id": "17850",
         "unit_price": 2.55, "country": "United Kingdom",
     },
+    "scores.agents_needed": {
+        "channel": "phone", "status": "scored", "weekday": 1, "hour_of_day": 9, "agents_needed": 3,
+        "expected_service_rate": 0.9, "occupancy_rate": 0.6,
+    },
     "scores.customer_churn": {**_STATUS, "churn_probability": 0.4},
     "scores.customer_clv": {
         **_STATUS, "alive_probability": 0.7, "expected_orders": 2.5, "clv_amount": 50.0,
@@ -88,6 +92,21 @@ GOOD: dict[str, dict[str, Any]] = {
         "antecedent_product_key": "demo:SKU-1", "consequent_product_key": "demo:SKU-2",
         "antecedent_count": 30, "rule_count": 20, "support_rate": 0.01, "confidence_rate": 0.4,
         "p_value": 1e-9, "adjusted_p_value": 0.01,
+    },
+    "scores.opportunity_scores": {
+        "opportunity_key": [f"demo:{n}" for n in range(ROWS)], "status": "scored",
+        "win_probability": 0.4, "base_win_rate": 0.5,
+    },
+    "scores.product_reorder": {
+        "product_key": [f"demo:{n}" for n in range(ROWS)], "status": "scored",
+        "available_quantity": 5.0, "safety_stock_quantity": 2.0, "order_quantity": 0.0,
+    },
+    "scores.sales_forecast": {
+        "period_start_on": "2025-01-01", "measure": "order_count", "period_grain": "day",
+        "status": "scored", "low_80": 5.0, "forecast": 7.0, "high_80": 9.0, "horizon": 3,
+    },
+    "scores.sales_forecast_accuracy": {
+        "method": "theta", "mase": 0.8, "coverage_80_rate": 0.8, "coverage_95_rate": 0.9,
     },
 }  # fmt: skip
 """A table each suite must accept."""

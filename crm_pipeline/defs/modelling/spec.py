@@ -65,6 +65,8 @@ class ModelSpec:
             without one.
         afterwards: What else happens to its tables once they are written, also without a champion;
             it may ask for another model's.
+        without_champion: Of a table of another grain with a ``status``: its rows, without values,
+            where nothing rules.
     """
 
     name: str
@@ -87,6 +89,9 @@ class ModelSpec:
     afterwards: Callable[[duckdb.DuckDBPyConnection, RunSettings, ChampionOf], None] = (
         lambda _con, _settings, _champion_of: None
     )
+    without_champion: (
+        Callable[[duckdb.DuckDBPyConnection, RunSettings, str], pd.DataFrame] | None
+    ) = None
 
 
 @dataclass(frozen=True)
