@@ -5,9 +5,11 @@ Belongs here: the rules of ``decide``. Does not: how a figure is computed (``met
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ml.evaluation.metrics import PairedComparison, paired_bootstrap_gini, paired_t
+from ml.evaluation.qini import bootstrap_qini
 from ml.evaluation.result import TRAINED, FloatArray, GateInputs, TrainingResult
 
 SIGNIFICANCE = 0.05
@@ -42,13 +44,23 @@ def decide(result: TrainingResult) -> GateDecision:
     * Value: higher normalised Gini than both naive rows and than the champion (paired
       bootstrap); with two seasons of history the total's bias is bounded too.
     * Segments: bootstrap adjusted Rand index of at least ``MIN_ADJUSTED_RAND_INDEX``.
+    * Uplift: a Qini whose bootstrap interval lies above 0, that of random order, and a higher
+      Qini than the response model's and the champion's (paired bootstrap).
+    * Sentiment: as churn.
 
     Raises:
         ValueError: The evidence that the rule needs is missing.
     """
     if result.status != TRAINED:
         return GateDecision(False, result.reason)
-    rule = {"churn": _churn, "value": _value, "segments": _segments}[result.gate.model]
+    rules: dict[str, Callable[[GateInputs], list[_Finding]]] = {
+        "churn": _churn,
+        "value": _value,
+        "segments": _segments,
+        "uplift": _uplift,
+        "sentiment": _churn,
+    }
+    rule = rules[result.gate.model]
     findings = rule(result.gate)
     failed = [finding.sentence for finding in findings if not finding.passed]
     if failed:
@@ -127,3 +139,28 @@ def _segments(gate: GateInputs) -> list[_Finding]:
     passed = index >= MIN_ADJUSTED_RAND_INDEX
     side = "reaches" if passed else "is below"
     return [_Finding(passed, f"adjusted Rand index {index:.3f} {side} {MIN_ADJUSTED_RAND_INDEX}")]
+
+
+def _uplift(gate: GateInputs) -> list[_Finding]:
+    opponents = _opponents(gate)
+    assert gate.candidate is not None
+    if gate.actual is None or gate.treated is None:
+        raise ValueError("the uplift gate needs what people did, and who was treated")
+    asked = (gate.actual, gate.candidate, gate.treated)
+    alone = bootstrap_qini(*asked, weight=gate.weight)
+    passed = bool(alone.lower > 0)
+    side = "above" if passed else "not above"
+    findings = [
+        _Finding(
+            passed,
+            f"Qini {alone.difference:.4f} (95 % {alone.lower:+.4f} to {alone.upper:+.4f}) {side} 0"
+            + ("" if passed else ": no heterogeneity worth acting on"),
+        )
+    ]
+    findings += [
+        _compared(
+            "Qini", name, bootstrap_qini(*asked, opponent=scores, weight=gate.weight), higher=True
+        )
+        for name, scores in opponents.items()
+    ]
+    return findings

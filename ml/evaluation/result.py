@@ -23,7 +23,7 @@ TOO_LITTLE_DATA = "too_little_data"
 
 EVALUATION_COLUMNS = ("period", "metric", "value", "baseline_value", "champion_value")
 
-ModelName = Literal["churn", "value", "segments"]
+ModelName = Literal["churn", "value", "segments", "uplift", "sentiment"]
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,15 @@ class GateInputs:
 
     Attributes:
         model: Which rule applies.
-        candidate: Churn: per-row log-loss of the candidate. Value: the candidate's predicted
-            amount per row. Segments: unused.
+        candidate: Churn, sentiment: per-row log-loss of the candidate. Value: the candidate's
+            predicted amount per row. Uplift: its predicted uplift. Segments: unused.
         baselines: Name of a naive row -> the same quantity for it. Churn needs at least one;
             value needs its two (rate and mean).
         champion: The same quantity for the current champion, ``None`` while there is none.
-        actual: Value only: what each customer really spent in the evaluation window.
+        actual: Value: what each customer really spent in the evaluation window. Uplift: whether
+            each person responded.
+        treated: Uplift only: 1 for treated, 0 for held back.
+        weight: Uplift only: row weights that make campaigns comparable.
         figures: Single numbers a rule reads. Churn: ``calibration_error``. Segments:
             ``adjusted_rand_index``. Value: ``total_bias_rate`` (predicted / actual - 1) and
             ``season_count`` (full years of history before the evaluation cut-off).
@@ -50,6 +53,8 @@ class GateInputs:
     baselines: Mapping[str, FloatArray] = field(default_factory=dict)
     champion: FloatArray | None = None
     actual: FloatArray | None = None
+    treated: FloatArray | None = None
+    weight: FloatArray | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
