@@ -134,9 +134,9 @@ def _data(people: pd.DataFrame) -> _Data | str:
             responders = int(found["outcome"].sum())
             if len(found) < MIN_PEOPLE or min(responders, len(found) - responders) < MIN_RESPONDERS:
                 return (
-                    f"{len(found)} {words} people {group}, {responders} of whom responded: at least "
-                    f"{MIN_PEOPLE} and {MIN_RESPONDERS} of either kind are needed to tell whom "
-                    "treatment moves"
+                    f"{len(found)} {words} people {group}, {responders} of whom responded: "
+                    f"at least {MIN_PEOPLE} and {MIN_RESPONDERS} of either kind are needed to "
+                    "tell whom treatment moves"
                 )
     return _Data(rows, is_later, arm, outcome, period)
 

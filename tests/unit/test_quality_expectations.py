@@ -46,6 +46,12 @@ GOOD: dict[str, dict[str, Any]] = {
         "clv_low_amount": 40.0, "clv_high_amount": 60.0,
     },
     "scores.customer_segments": {**_STATUS, "segment_id": 3, "distance": 0.5},
+    "scores.customer_uplift": {**_STATUS, "uplift": 0.03},
+    "scores.experiment_results": {
+        "campaign_key": "demo_marketing:C001", "verdict": "raises", "p_value": 0.01,
+        "always_valid_p_value": 0.04, "sample_ratio_p_value": 0.5, "effect_low": 0.01,
+        "effect_high": 0.09,
+    },
 }  # fmt: skip
 """A table each suite must accept."""
 

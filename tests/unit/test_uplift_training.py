@@ -26,7 +26,7 @@ CHANNEL_EFFECTS = {"search": 0.0, "social": 0.35, "fair": -0.05}
 
 
 def people(size=700, campaigns=4, seed=0, effects=CHANNEL_EFFECTS) -> pd.DataFrame:
-    """Quarterly campaigns of a shop; who came by social media buys least, and is moved; others are not."""
+    """Quarterly campaigns; who came by social media buys least and is moved, others are not."""
     rng = np.random.default_rng(seed)
     parts = []
     for number in range(campaigns):
