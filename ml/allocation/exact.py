@@ -17,7 +17,11 @@ GAP_RATE = 1e-9
 
 
 def allocate_exactly(
-    asked: Problem, *, seconds: float = SECONDS, gap_rate: float = GAP_RATE
+    asked: Problem,
+    *,
+    seconds: float = SECONDS,
+    gap_rate: float = GAP_RATE,
+    nodes: int | None = None,
 ) -> Allocation:
     """Return the best allocation within all limits.
 
@@ -26,6 +30,7 @@ def allocate_exactly(
         seconds: Most time; what was found by then is returned, with its gap. A limit that is
             reached makes the answer depend on the machine.
         gap_rate: Stop when no more than this rate can be gained.
+        nodes: Most nodes of the search tree, which is the same limit on every machine.
 
     Returns:
         ``is_feasible`` is false where no allocation keeps the limits, or none was found in time.
@@ -42,7 +47,11 @@ def allocate_exactly(
         integrality=np.ones(who.size),
         bounds=Bounds(0, 1),
         constraints=LinearConstraint(sparse.vstack(rows, format="csr"), lower, upper),
-        options={"time_limit": seconds, "mip_rel_gap": gap_rate},
+        options={
+            "mip_rel_gap": gap_rate,
+            **({"time_limit": seconds} if np.isfinite(seconds) else {}),
+            **({} if nodes is None else {"node_limit": nodes}),
+        },
     )
     bound = -float(found.mip_dual_bound) if found.mip_dual_bound is not None else float("inf")
     if found.x is None:
