@@ -76,7 +76,7 @@ def _columns(rows: pd.DataFrame, kinds: list[str]) -> dict[tuple[str, str], Floa
         else:
             values = rows[kind].astype(object).where(rows[kind].notna(), None)
             counts = pd.Series(values).dropna().astype(str).value_counts()
-            order = sorted(counts.index, key=lambda level, c=counts: (-int(c[level]), level))
+            order = [level for _, level in sorted((-int(n), str(v)) for v, n in counts.items())]
             texts = [None if value is None else str(value) for value in values]
             levels = {level: [text == level for text in texts] for level in order[1:13]}
         for level, has in levels.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ MIN_EVALUATED = 100
 MAX_ROWS = 25_000
 """Comments are learned from up to this number, chosen by a hash of their keys."""
 
-METRICS = {
+METRICS: dict[str, Callable[[FloatArray, FloatArray], float]] = {
     "log_loss": metrics.log_loss,
     "accuracy": lambda y, p: float(np.mean((np.asarray(p) >= 0.5) == (np.asarray(y) == 1))),
     "roc_auc": metrics.roc_auc,

@@ -116,15 +116,15 @@ def _tests(
     deviation = float(np.r_[y, x].std())
     if outcome == "amount":
         # a mean of amounts needs people who spent, in both groups
-        spent = min(np.count_nonzero(y), np.count_nonzero(x))
-        yield "welch", welch(y, x), deviation, float(spent)
+        spent = float(min(np.count_nonzero(y), np.count_nonzero(x)))
+        yield "welch", welch(y, x), deviation, spent
     else:
         rate = float(np.r_[y, x].mean())
         spent = min(rate, 1 - rate) * min(len(y), len(x))
-        yield "z", two_proportions(y.sum(), len(y), x.sum(), len(x)), deviation, float(spent)
+        yield "z", two_proportions(y.sum(), len(y), x.sum(), len(x)), deviation, spent
     before = [part[COVARIATE].to_numpy(dtype=float) for part in (known, held)]
     if all(np.isfinite(part).all() for part in before) and np.ptp(np.concatenate(before)) > 0:
-        yield "cuped", cuped(y, x, *before), deviation, float(spent)
+        yield "cuped", cuped(y, x, *before), deviation, spent
 
 
 def _ratio(group: pd.DataFrame, designs: pd.DataFrame) -> float:

@@ -57,8 +57,8 @@ class PeopleDesign(TransformerMixin, BaseEstimator):
         for column in LEVELS:
             counts = people[column].dropna().astype(str).value_counts()
             counts = counts[counts >= MIN_LEVEL_PEOPLE]
-            order = sorted(counts.index, key=lambda level, c=counts: (-int(c[level]), level))
-            self.levels_ += [f"{column}={level}" for level in order[:MAX_LEVELS]]
+            order = sorted(((-int(n), str(level)) for level, n in counts.items()))[:MAX_LEVELS]
+            self.levels_ += [f"{column}={level}" for _, level in order]
         return self
 
     @staticmethod

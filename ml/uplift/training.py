@@ -222,9 +222,9 @@ def _report(
         for name, s in scores.items()
     }
     found = bootstrap_qini(y, scores[winner], t, weight=weight)
-    beside = figures.get("champion")
+    beside = figures.get("champion", {})
     rows: list[tuple[str, str, float, float | None, float | None]] = [
-        (data.period, metric, value, figures[RESPONSE][metric], beside and beside[metric])
+        (data.period, metric, value, figures[RESPONSE][metric], beside.get(metric))
         for metric, value in figures[winner].items()
     ]
     rows += [
