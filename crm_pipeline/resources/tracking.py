@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "crm"
 CHAMPION = "champion"
 _MODEL_FILE = "model.skops"
-_VALUES = ("candidate", "champion", "actual")
+_VALUES = ("candidate", "champion", "actual", "treated", "weight")
 _WHO_AND_WHERE = ("mlflow.user", "mlflow.source.name", "mlflow.source.type")
 """Tags that MLflow adds by itself: the account and the path of whoever trained."""
 

@@ -220,6 +220,26 @@ class Vault:
             found[column] = data.decode("utf-8", "surrogatepass")
         return found
 
+    def texts(self, source: str, table: str, column: str) -> dict[tuple[str, int], str]:
+        """Return the values of a column, by digest of the content and line."""
+        rows = self.con.execute(
+            "select digest, line, person, value, wrapped from sealed join contents using (content) "
+            "join keys using (person) where source = ? and table_name = ? and column_name = ? "
+            "order by content, line",
+            [source, table, column],
+        ).fetchall()
+        bound, wrapping = associated(source, table, column), self.keys.wrapping
+        ciphers: dict[bytes, AESGCM] = {}
+        found = {}
+        for digest, line, person, value, wrapped in rows:
+            if person not in ciphers:
+                key = wrapping.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], person)
+                ciphers[person] = AESGCM(key)
+            nonce, sealed = value[:NONCE_BYTES], value[NONCE_BYTES:]
+            data = ciphers[person].decrypt(nonce, sealed, bound + person)
+            found[digest, int(line)] = data.decode("utf-8", "surrogatepass")
+        return found
+
     def tombstones(self) -> list[bytes]:
         """Return who and what was forgotten, by keyed hash."""
         return [one for (one,) in self.con.execute("select identity from tombstones").fetchall()]

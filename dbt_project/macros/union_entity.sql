@@ -111,6 +111,10 @@
             ('question_weight', 'decimal(18, 4)'), ('comment_length', 'integer'),
             ('comment_language', text), ('comment_sentiment', 'double'), ('comment_topics', text),
         ],
+        'comments': [
+            ('response_key', text), ('source', text), ('comment_table', text),
+            ('comment_column', text), ('comment_file', text), ('comment_line', 'bigint'),
+        ],
         'customer_tags': [
             ('tag_key', text), ('source', text), ('customer_key', text), ('tag', text),
             ('tagged_at', 'timestamp'), ('untagged_at', 'timestamp'),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ml.evaluation.metrics import PairedComparison, paired_bootstrap_gini, paired_t
+from ml.evaluation.qini import bootstrap_qini
 from ml.evaluation.result import TRAINED, FloatArray, GateInputs, TrainingResult
 
 SIGNIFICANCE = 0.05
@@ -51,6 +52,9 @@ def decide(result: TrainingResult) -> GateDecision:
     * Forecast: lower scaled error than the seasonal naive forecast and than the champion (paired t
       on weeks of targets), and intervals that hold nearly what they promise.
     * Win probability: as churn.
+    * Uplift: a Qini whose bootstrap interval lies above 0, that of random order, and a higher
+      Qini than the response model's and the champion's (paired bootstrap).
+    * Sentiment: as churn.
 
     Raises:
         ValueError: The evidence that the rule needs is missing.
@@ -177,12 +181,39 @@ def _forecast(gate: GateInputs) -> list[_Finding]:
     return findings
 
 
+def _uplift(gate: GateInputs) -> list[_Finding]:
+    opponents = _opponents(gate)
+    assert gate.candidate is not None
+    if gate.actual is None or gate.treated is None:
+        raise ValueError("the uplift gate needs what people did, and who was treated")
+    asked = (gate.actual, gate.candidate, gate.treated)
+    alone = bootstrap_qini(*asked, weight=gate.weight)
+    passed = bool(alone.lower > 0)
+    side = "above" if passed else "not above"
+    findings = [
+        _Finding(
+            passed,
+            f"Qini {alone.difference:.4f} (95 % {alone.lower:+.4f} to {alone.upper:+.4f}) {side} 0"
+            + ("" if passed else ": no heterogeneity worth acting on"),
+        )
+    ]
+    findings += [
+        _compared(
+            "Qini", name, bootstrap_qini(*asked, opponent=scores, weight=gate.weight), higher=True
+        )
+        for name, scores in opponents.items()
+    ]
+    return findings
+
+
 RULES: dict[str, Callable[[GateInputs], list[_Finding]]] = {
     "choice": _choice,
     "churn": _churn,
     "forecast": _forecast,
     "ranking": _ranking,
     "segments": _segments,
+    "sentiment": _churn,
+    "uplift": _uplift,
     "value": _value,
     "win_probability": _churn,
 }

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from ml.evaluation.metrics import calibration_error, calibration_table, gain_curve, lift
+from ml.evaluation.qini import qini_auc, qini_curve
 
 
 def _figure() -> Figure:
@@ -57,5 +58,24 @@ def gain_figure(outcome: ArrayLike, scores: Mapping[str, ArrayLike]) -> Figure:
         xlim=(0, 1),
         ylim=(0, 1),
     )
+    axes.legend()
+    return figure
+
+
+def qini_figure(
+    outcome: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    treated: ArrayLike,
+    weight: ArrayLike | None = None,
+) -> Figure:
+    """Draw the outcomes gained against the people contacted, highest uplift first."""
+    figure = _figure()
+    axes = figure.add_subplot()
+    for name, score in scores.items():
+        people, gained = qini_curve(outcome, score, treated, weight)
+        qini = qini_auc(outcome, score, treated, weight)
+        axes.plot(people, gained, label=f"{name} (Qini {qini:.3f})")
+        axes.plot(people[[0, -1]], gained[[0, -1]], color="grey", linewidth=1, linestyle=":")
+    axes.set(xlabel="people contacted", ylabel="outcomes gained", title="Qini")
     axes.legend()
     return figure

@@ -24,7 +24,15 @@ TOO_LITTLE_DATA = "too_little_data"
 EVALUATION_COLUMNS = ("period", "metric", "value", "baseline_value", "champion_value")
 
 ModelName = Literal[
-    "choice", "churn", "forecast", "ranking", "segments", "value", "win_probability"
+    "choice",
+    "churn",
+    "forecast",
+    "ranking",
+    "segments",
+    "sentiment",
+    "uplift",
+    "value",
+    "win_probability",
 ]
 
 
@@ -36,13 +44,16 @@ class GateInputs:
 
     Attributes:
         model: Which rule applies.
-        candidate: Churn, win probability, choice: per-row log-loss of the candidate. Value: its
-            predicted amount per row. Forecast: scaled error per week of targets. Ranking:
-            per-customer nDCG. Segments: unused.
+        candidate: Churn, win probability, sentiment, choice: per-row log-loss of the candidate.
+            Value: its predicted amount per row. Forecast: scaled error per week of targets.
+            Ranking: per-customer nDCG. Uplift: its predicted uplift. Segments: unused.
         baselines: Name of a naive row -> the same quantity for it. Churn needs at least one;
             value needs its two (rate and mean), ranking and choice popularity.
         champion: The same quantity for the current champion, ``None`` while there is none.
-        actual: Value only: what each customer really spent in the evaluation window.
+        actual: Value: what each customer really spent in the evaluation window. Uplift: whether
+            each person responded.
+        treated: Uplift only: 1 for treated, 0 for held back.
+        weight: Uplift only: row weights that make campaigns comparable.
         figures: Single numbers a rule reads. Churn: ``calibration_error``. Segments:
             ``adjusted_rand_index``. Value: ``total_bias_rate`` (predicted / actual - 1) and
             ``season_count`` (full years of history before the evaluation cut-off). Forecast:
@@ -54,6 +65,8 @@ class GateInputs:
     baselines: Mapping[str, FloatArray] = field(default_factory=dict)
     champion: FloatArray | None = None
     actual: FloatArray | None = None
+    treated: FloatArray | None = None
+    weight: FloatArray | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
 
 

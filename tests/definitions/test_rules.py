@@ -28,6 +28,7 @@ READ_WHOLE = (
     "stg_email_experiment__",
     "stg_online_shoppers__",
     "stg_reviews_zh__survey_responses",
+    "stg_reviews_zh__comments",
     # six touches a row
     "stg_marketing_campaign__campaign_touches",
 )

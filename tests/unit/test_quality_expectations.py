@@ -47,6 +47,10 @@ GOOD: dict[str, dict[str, Any]] = {
         "channel": "phone", "status": "scored", "weekday": 1, "hour_of_day": 9, "agents_needed": 3,
         "expected_service_rate": 0.9, "occupancy_rate": 0.6,
     },
+    "scores.comment_sentiment": {
+        "response_key": [f"demo_desk:{n}" for n in range(ROWS)], "content_probability": 0.8,
+        "method": "model",
+    },
     "scores.customer_churn": {**_STATUS, "churn_probability": 0.4},
     "scores.customer_clv": {
         **_STATUS, "alive_probability": 0.7, "expected_orders": 2.5, "clv_amount": 50.0,
@@ -107,6 +111,20 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "scores.sales_forecast_accuracy": {
         "method": "theta", "mase": 0.8, "coverage_80_rate": 0.8, "coverage_95_rate": 0.9,
+    },
+    "scores.customer_uplift": {**_STATUS, "uplift": 0.03},
+    "scores.experiment_results": {
+        "campaign_key": "demo_marketing:C001", "verdict": "raises", "p_value": 0.01,
+        "always_valid_p_value": 0.04, "sample_ratio_p_value": 0.5, "effect_low": 0.01,
+        "effect_high": 0.09,
+    },
+    "scores.offer_allocation": {
+        "customer_key": [f"demo:{n}" for n in range(ROWS)], "offer": "newsletter",
+        "uplift_basis": "customer", "expected_gain_amount": 1.5, "cost_amount": 0.02,
+    },
+    "scores.offer_allocation_summary": {"method": "greedy", "gap_rate": 0.0001},
+    "scores.satisfaction_drivers": {
+        "driver": "delivery", "effect_share": -0.2, "p_value": 0.001, "verdict": "lowers",
     },
 }  # fmt: skip
 """A table each suite must accept."""

@@ -103,6 +103,20 @@ def test_a_row_is_split_between_warehouse_and_vault(company):
     assert in_vault(company, "people", 5) == {}
 
 
+def test_all_texts_of_a_column_are_read_by_digest_and_line(company):
+    [digest] = {row[0] for row in company.con.execute(
+        "select digest from control.contents where table_name = 'people'").fetchall()}  # fmt: skip
+    with open_vault(company.home, None) as vault:
+        assert vault.texts("shop", "people", "note") == {
+            (digest, 2): "Great product,\nfast delivery",
+            (digest, 4): "质量太差",
+        }
+        assert vault.texts("shop", "people", "unknown") == {}
+    forget(company, "shop:2")
+    with open_vault(company.home, None) as vault:
+        assert list(vault.texts("shop", "people", "note")) == [(digest, 2)]
+
+
 def test_a_personal_key_is_its_token_and_the_same_in_every_table(company):
     [letters] = [t for t in company.contracts["shop"].tables if t.name == "letters"]
     assert letters.key == ("email_token",)

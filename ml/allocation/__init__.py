@@ -1,0 +1,1 @@
+"""Which offer to whom, under a budget and contact limits; every answer tells its gap to a bound."""

@@ -1,0 +1,1 @@
+"""Experiments and uplift: what a treatment changes, for whom, and whether that can be trusted."""
