@@ -100,6 +100,11 @@ SPEC = ModelSpec(
         }
     },
     description="Probability that a contract is ended. Grain: one row per contract.",
+    limits=(
+        "A source that gives only a flag was looked at once: its model says who is like "
+        "those who left, not when.",
+        "Reasons are contributions to the model's score, not causes.",
+    ),
     training_reads=("features.subscription_features", "features.cut_offs", "seeds.churn_costs"),
     scoring_reads=("features.subscription_features", "seeds.risk_bands", "seeds.churn_costs"),
     settings=lambda s: {"model": "contract_churn", "horizon_days": s.horizon_days},

@@ -93,6 +93,11 @@ SPEC = ModelSpec(
     },
     description="Gross amount, orders and active customers of the days, weeks and months ahead. "
     "Grain: one row per series, period grain and period.",
+    limits=(
+        "It goes on with what was: a new shop, a price change or a campaign is not in it.",
+        "Intervals hold on average over series and weeks, not for each single one.",
+        "Active customers do not add up over periods or categories, and are not made to.",
+    ),
     training_reads=("features.sales_periods",),
     scoring_reads=("features.sales_periods",),
     # which periods are complete depends on the day

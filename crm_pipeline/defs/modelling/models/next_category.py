@@ -66,6 +66,10 @@ SPEC = ModelSpec(
         "second_category_probability": "double",
     },
     description="Category of the next purchase. Grain: one row for every customer with an order.",
+    limits=(
+        "It knows the order of purchases only; a category that a customer never saw may "
+        "still be the right one.",
+    ),
     training_reads=_READS,
     scoring_reads=(*_READS, "features.customer_features"),
     settings=lambda s: {"as_of": s.as_of, "horizon_days": s.horizon_days},

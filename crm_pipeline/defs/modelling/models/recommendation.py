@@ -129,6 +129,11 @@ SPEC = ModelSpec(
     },
     description="What to offer to whom next, best first, each with its reason. Grain: one row per "
     "customer with an order and rank; empty while no recommender has earned its place.",
+    limits=(
+        "It ranks what is bought, not what an offer would add to it: for that see customer_uplift.",
+        "New customers and new products are recommended by what they resemble, without "
+        "evidence of their own.",
+    ),
     training_reads=_READS,
     scoring_reads=(*_READS, "features.customer_features"),
     settings=lambda s: {

@@ -68,6 +68,10 @@ SPEC = ModelSpec(
         "method": "varchar",
     },
     description="How likely the writer of a comment is content. Grain: one row per comment.",
+    limits=(
+        "It reads short comments in English and Chinese; irony and other languages are lost on it.",
+        "Labels are the ratings beside the comments, which are not always about the same thing.",
+    ),
     training_reads=("features.comments",),
     scoring_reads=("features.comments",),
     settings=lambda _settings: {},

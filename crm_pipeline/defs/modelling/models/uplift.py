@@ -52,6 +52,10 @@ SPEC = ModelSpec(
     types={"experiment_arm": "varchar", "uplift": "double"},
     description="How much more likely a customer buys if treated. Grain: one row for every "
     "customer with an order.",
+    limits=(
+        "It holds for customers like those of the experiments and for treatments like theirs.",
+        "A single customer's uplift is very uncertain; the order of many is what was tested.",
+    ),
     training_reads=("features.uplift_people",),
     scoring_reads=("features.uplift_people",),
     settings=lambda _settings: {},

@@ -61,6 +61,11 @@ SPEC = ModelSpec(
     },
     description="Win probability and expected decision of open opportunities. "
     "Grain: one row per opportunity that is open on the as-of date.",
+    limits=(
+        "It knows what the sales system was told, and when; what is said on the "
+        "telephone is not in it.",
+        "Expected closing days come from earlier cycles and know of no deadline.",
+    ),
     training_reads=("features.opportunity_states",),
     scoring_reads=("features.opportunity_states",),
     settings=lambda s: {"as_of": s.as_of.isoformat()},
