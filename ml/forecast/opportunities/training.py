@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
-from ml.churn.calibration import choose_calibration, customer_hash
+from ml.churn.calibration import choose_calibration
+from ml.churn.sampling import customer_hash
 from ml.evaluation import metrics
 from ml.evaluation.leakage import suspicious_columns
 from ml.evaluation.plots import calibration_figure, gain_figure
