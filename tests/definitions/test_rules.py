@@ -259,6 +259,14 @@ def test_disabling_a_source_changes_neither_keys_nor_lineage(repository):
     assert len(SOURCES) > 4
 
 
+def test_dbt_builds_in_two_steps(repository):
+    """A table of scores made of others has its suite only: a dbt test would cut the build."""
+    steps = repository.get_job("everything").graph.node_dict
+    assert {name for name in steps if name.startswith("build_")} == {
+        "build_marts", "build_customer_360",
+    }  # fmt: skip
+
+
 def test_jobs_schedules_and_sensors(repository):
     assert {"everything", "refresh", "training"} <= set(repository.job_names)
     schedules = {s.name: s for s in repository.schedule_defs}
