@@ -66,9 +66,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Report, Options], None]]] = {
     ),
     "refresh": (
         "new lines landed into ten million",
-        lambda report, o: refresh.run(
-            report, o.folder, 2 if o.quick else REFRESHED, keep=o.keep
-        ),
+        lambda report, o: refresh.run(report, o.folder, 2 if o.quick else REFRESHED, keep=o.keep),
     ),
     "demo": (
         "demo companies; churn beside the true probabilities",

@@ -12,6 +12,7 @@ import yaml
 
 from crm_pipeline.dbt_command import PROJECT
 from crm_pipeline.defs.landing.assets import CHECK
+from crm_pipeline.defs.modelling.registered import ANALYSES
 from crm_pipeline.defs.publication.assets import OWN_CHECK
 from crm_pipeline.defs.quality.accountable import accountable
 from crm_pipeline.defs.quality.closed_months import CLOSED_MONTHS
@@ -265,6 +266,19 @@ def test_dbt_builds_in_two_steps(repository):
     assert {name for name in steps if name.startswith("build_")} == {
         "build_marts", "build_customer_360",
     }  # fmt: skip
+
+
+def test_every_table_of_scores_is_counted_so_that_its_tests_show_as_checks(manifest):
+    """dagster-dbt shows a source's tests only where a model reads the source."""
+    counted = manifest["nodes"]["model.crm.score_coverage"]["depends_on"]["nodes"]
+    late = {
+        f"source.crm.scores.{table}"
+        for analysis in ANALYSES
+        if any(read.startswith("scores.") for read in analysis.reads)
+        for table in analysis.tables
+    }
+    scores = {key for key in manifest["sources"] if key.startswith("source.crm.scores.")}
+    assert scores - late == {key for key in counted if key.startswith("source.crm.scores.")}
 
 
 def test_jobs_schedules_and_sensors(repository):
