@@ -87,20 +87,25 @@ class Killer:
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(["tests.pipeline.harness.chain"])
 
-    def run(self, home: Path, kill_after: float | None = None) -> Killed:
-        """Run a chain; kill -9 ``kill_after`` seconds after it began, unless it is over."""
+    def run(self, home: Path, kill_after: float | None = None, within: str | None = None) -> Killed:
+        """Run a chain; kill -9 ``kill_after`` seconds after it began, unless it is over.
+
+        With ``within`` the seconds count from the beginning of that stage.
+        """
         ours, theirs = self.context.Pipe(duplex=False)
         process = self.context.Process(target=_child, args=(self.plan, home, theirs))
         process.start()
         theirs.close()
         assert ours.recv() == "begun"
         started = time.monotonic()
+        stage = "begun"
+        while within is not None and stage not in (within, "done"):
+            stage = ours.recv()
         if kill_after is not None:
             process.join(kill_after)
             process.kill()
         process.join()
         seconds = time.monotonic() - started
-        stage = "begun"
         try:
             while True:
                 stage = ours.recv()

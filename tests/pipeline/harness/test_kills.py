@@ -77,7 +77,8 @@ def kill_again_and_again(folder: Path, kills: int, seed: int) -> str:
     stages: Counter[str] = Counter()
     cut = rounds = 0
     with polling(struck) as polls:
-        while stages.total() < kills:
+        # a stage of milliseconds may be missed by two hundred random moments
+        while missed := [s for s in STAGES if not stages[s]] if stages.total() >= kills else [""]:
             rounds += 1
             deliver(of, [calm, struck], rnd, rnd.randint(1, 3))
             killer.run(calm)
@@ -91,7 +92,8 @@ def kill_again_and_again(folder: Path, kills: int, seed: int) -> str:
                     shutil.copy2(calm / KEY_FILE, place)
                 killer.run(still)
             for _ in range(rnd.randint(1, 4)):
-                killed = killer.run(home, rnd.uniform(0, whole))
+                within = rnd.choice(missed) or None
+                killed = killer.run(home, rnd.uniform(0, 0.01 if within else whole), within)
                 if killed.stage == "done":
                     break
                 stages[killed.stage] += 1
@@ -106,7 +108,6 @@ def kill_again_and_again(folder: Path, kills: int, seed: int) -> str:
                     shutil.rmtree(place)
     assert polls.failures == []
     assert polls.count > stages.total()
-    assert set(STAGES) <= set(stages), stages
     return (
         f"{stages.total()} kills in {rounds} rounds ({dict(stages)}), {cut} files cut; "
         f"{polls.count} polls, {len(polls.failures)} failures"
