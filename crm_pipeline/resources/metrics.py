@@ -128,7 +128,7 @@ def _dimensions(names: Sequence[str]) -> dict[str, str]:
 
 def _own_models(names: Sequence[str]) -> set[str]:
     """Return the semantic models that these metrics' measures are in."""
-    by_name = {metric.name: metric for metric in engine().list_metrics()}
+    by_name = {metric.name: metric for metric in semantic_manifest().metrics}
     homes = {
         measure.name: model.name
         for model in semantic_manifest().semantic_models
