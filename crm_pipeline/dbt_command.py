@@ -34,9 +34,9 @@ def show_metrics_to_unit_tests() -> None:
 
     load = UnitTestManifestLoader.load
 
-    def load_with_metrics(loader: UnitTestManifestLoader) -> Manifest:
-        manifest = load(loader)
-        whole = loader.manifest.flat_graph
+    def load_with_metrics(self: UnitTestManifestLoader) -> Manifest:
+        manifest = load(self)
+        whole = self.manifest.flat_graph
         # sources stay unknown: a unit test's keys carry its sources' names
         manifest.flat_graph = {"nodes": {}, "sources": {}} | {
             kind: whole[kind] for kind in ("metrics", "semantic_models")

@@ -55,24 +55,30 @@ class _Dialect:
 
 
 @cache
-def engine() -> Any:
-    """Return MetricFlow over the project's semantic models."""
-    os.environ["DO_NOT_TRACK"] = "1"
-    from metricflow.engine.metricflow_engine import MetricFlowEngine
+def semantic_manifest() -> Any:
+    """Return the project's semantic models and metrics."""
     from metricflow_semantic_interfaces.implementations.semantic_manifest import (
         PydanticSemanticManifest,
     )
     from metricflow_semantic_interfaces.transformations.semantic_manifest_transformer import (
         PydanticSemanticManifestTransformer,
     )
-    from metricflow_semantics.model.semantic_manifest_lookup import SemanticManifestLookup
 
     ensure_manifest()
     text = (PROJECT / "target" / "semantic_manifest.json").read_text(encoding="utf-8")
     manifest = PydanticSemanticManifest.parse_raw(text)
-    manifest = PydanticSemanticManifestTransformer.transform(manifest)
+    return PydanticSemanticManifestTransformer.transform(manifest)
+
+
+@cache
+def engine() -> Any:
+    """Return MetricFlow over the project's semantic models."""
+    os.environ["DO_NOT_TRACK"] = "1"
+    from metricflow.engine.metricflow_engine import MetricFlowEngine
+    from metricflow_semantics.model.semantic_manifest_lookup import SemanticManifestLookup
+
     dialect: Any = _Dialect()
-    return MetricFlowEngine(SemanticManifestLookup(manifest), dialect)
+    return MetricFlowEngine(SemanticManifestLookup(semantic_manifest()), dialect)
 
 
 def metrics() -> list[Metric]:
@@ -98,21 +104,42 @@ def metric_names() -> list[str]:
 def _dimensions(names: Sequence[str]) -> dict[str, str]:
     """Return short name -> MetricFlow's name of what these metrics can be asked by.
 
-    A short name is the dimension's own. Of several with one name the nearest has it: the country of
-    the line's customer, not that of its order's customer. Two as near as each other have none.
+    A short name is the dimension's own. Of several with one name the nearest has it: the channel of
+    the answer, not that of its ticket; the country of the line's customer, not that of its order's
+    customer. Two as near as each other have none.
     """
-    known = sorted(
-        dimension.dunder_name
+    own = _own_models(names)
+    known = {
+        dimension.dunder_name: (
+            dimension.dunder_name.count("__"),
+            dimension.semantic_model_reference.semantic_model_name not in own,
+        )
         for dimension in engine().simple_dimensions_for_metrics(list(names))
         if dimension.name != _TIME and dimension.type.value == "categorical"
-    )
+    }
     nearest: dict[str, list[str]] = {}
-    for name in sorted(known, key=lambda name: name.count("__")):
+    for name in sorted(known, key=lambda name: (known[name], name)):
         same = nearest.setdefault(name.rpartition("__")[2], [])
-        if not same or same[0].count("__") == name.count("__"):
+        if not same or known[same[0]] == known[name]:
             same.append(name)
     short = {own: full for own, (full, *others) in nearest.items() if not others}
-    return short | {name: name for name in known if name not in short.values()}
+    return short | {name: name for name in sorted(known) if name not in short.values()}
+
+
+def _own_models(names: Sequence[str]) -> set[str]:
+    """Return the semantic models that these metrics' measures are in."""
+    by_name = {metric.name: metric for metric in semantic_manifest().metrics}
+    homes = {
+        measure.name: model.name
+        for model in semantic_manifest().semantic_models
+        for measure in model.measures
+    }
+    waiting, found = list(names), set()
+    while waiting:
+        metric = by_name[waiting.pop()]
+        waiting += [part.name for part in metric.input_metrics]
+        found |= {homes[measure.name] for measure in metric.input_measures}
+    return found
 
 
 def _periods(names: Sequence[str]) -> tuple[str, ...]:

@@ -42,7 +42,9 @@ def _days(**kpis: list[float]) -> pd.DataFrame:
     days = [AS_OF - timedelta(days=count - 1 - number) for number in range(count)]
     columns = (
         "order_count", "active_customers", "new_customers", "returning_customers", "gross_amount",
-        "returned_amount", "net_amount", "average_order_amount",
+        "returned_amount", "net_amount", "average_order_amount", "ticket_count",
+        "resolution_count", "csat_count", "session_count", "opened_opportunity_count",
+        "won_opportunity_count", "won_amount", "lead_count", "touch_count",
     )  # fmt: skip
     values = {name: kpis.get(name, [0.0] * count) for name in columns}
     return pd.DataFrame({"date_on": days, "is_complete": True, **values})
