@@ -261,6 +261,17 @@ def test_resampling_before_the_folds_flatters_and_inside_them_does_not():
     assert np.mean(honest) < 0.72
 
 
+@pytest.mark.parametrize("name", ["logistic", "splines", "tree", "boosting"])
+@pytest.mark.parametrize("factor", [0.01, 7.0])
+def test_the_unit_of_a_fact_does_not_matter(name, factor, table):
+    """Cents or dollars: linear models are scaled inside, trees only compare."""
+    rows = table.head(400)
+    other = rows.assign(monthly_amount=rows["monthly_amount"] * factor)
+    first = ChurnModel(RECIPES[name], kind=CONTRACT).fit(rows, rows["is_churned"])
+    second = ChurnModel(RECIPES[name], kind=CONTRACT).fit(other, rows["is_churned"])
+    np.testing.assert_allclose(second.predict_proba(other), first.predict_proba(rows), atol=1e-6)
+
+
 def test_resampled_rows_are_refused(table):
     doubled = pd.concat([table, table[table["is_churned"]]])
     with pytest.raises(FeatureError, match="duplicate"):
