@@ -100,6 +100,13 @@ SPEC = ModelSpec(
         }
     },
     description="Probability that a contract is ended. Grain: one row per contract.",
+    limits=(
+        "Where a flag without a date is the label there was no later period: it was examined on a "
+        "fifth of the contracts of the same day.",
+        "Of a contract with dates only what cannot have changed since is a fact: term, plan, "
+        "tenure, and the customer's orders.",
+        "Reasons are contributions to the model's score, not causes.",
+    ),
     training_reads=("features.subscription_features", "features.cut_offs", "seeds.churn_costs"),
     scoring_reads=("features.subscription_features", "seeds.risk_bands", "seeds.churn_costs"),
     settings=lambda s: {"model": "contract_churn", "horizon_days": s.horizon_days},
