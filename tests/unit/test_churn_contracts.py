@@ -87,10 +87,10 @@ def test_every_family_and_the_blend_of_two_were_tried(result):
     assert families == everything
 
 
-def test_the_same_contracts_are_set_aside_whatever_the_order(table, result):
-    mixed = table.sample(frac=1, random_state=1)
-    again = train_contract_churn(mixed)
-    pd.testing.assert_frame_equal(again.evaluation, result.evaluation, check_exact=True)
+def test_the_same_contracts_are_set_aside_whatever_the_order(table):
+    first = train_contract_churn(table, recipes=FAST)
+    again = train_contract_churn(table.sample(frac=1, random_state=1), recipes=FAST)
+    pd.testing.assert_frame_equal(again.evaluation, first.evaluation, check_exact=True)
 
 
 def test_a_champion_is_compared_by_the_copy_that_saw_no_contract_set_aside(table, result):
