@@ -139,7 +139,7 @@ def _choose(data: LabelledData, horizon_days: int, recipes: Sequence[str], seed:
     frame, y = frame[used], y[used]
     past = Past(frame, y, data.kind, horizon_days, seed)
     table = past_performance(past, recipes)
-    winner = best_recipe(table)
+    winner = best_recipe(past, table)
     model = ChurnModel(winner, kind=data.kind, horizon_days=horizon_days, seed=seed)
     held_out = model.held_out_scores(frame, y)
     calibration, losses = choose_calibration(held_out, y, customer_halves(frame[key]))

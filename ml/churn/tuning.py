@@ -34,7 +34,7 @@ from ml.churn.recipes import (
     family_of,
 )
 from ml.churn.sampling import customer_halves, customer_hash, sample_customers
-from ml.evaluation.metrics import calibration_error, log_loss, roc_auc
+from ml.evaluation.metrics import calibration_error, log_loss, log_losses, roc_auc
 
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -164,13 +164,25 @@ class Past:
         if (recipe, fold) in self.scores:
             score = self.scores[recipe, fold]
         elif family_of(recipe) == BLEND:
-            score = np.mean([self.scores[part, fold] for part in recipe.split(" + ")], axis=0)
+            score = self.scores_of(recipe, fold)
         else:
             score, is_whole = self._fitted(recipe, seen, later, screened)
             if is_whole:
                 self.scores[recipe, fold] = score
         p, held = expit(score), self.y[later]
         return [log_loss(held, p), calibration_error(held, p), roc_auc(held, p)]
+
+    def losses(self, recipe: str) -> FloatArray:
+        """Return the log-loss of every validated row, of a recipe that was tried on all folds."""
+        parts = [self.scores_of(recipe, fold) for fold in range(len(self.masks))]
+        held = [self.y[later] for _, later in self.masks]
+        return np.concatenate(
+            [log_losses(y, expit(score)) for y, score in zip(held, parts, strict=True)]
+        )
+
+    def scores_of(self, recipe: str, fold: int) -> FloatArray:
+        """Return the log-odds of the validated rows; of a blend the mean of its members'."""
+        return np.mean([self.scores[part, fold] for part in recipe.split(" + ")], axis=0)
 
     def _fitted(
         self, recipe: str, seen: Mask, later: Mask, screened: bool
@@ -233,13 +245,19 @@ def _means(past: Past, recipe: str) -> tuple[float, float, float]:
     return float(loss), float(error), float(area)
 
 
-def best_recipe(table: pd.DataFrame) -> str:
-    """Return the winner of the past: the simplest recipe within ``CLEAR_GAIN`` of the best."""
-    kept = table[table["is_kept"]]
+def best_recipe(past: Past, table: pd.DataFrame) -> str:
+    """Return the winner of the past among the recipes that were tried on all folds.
+
+    The simplest rules unless a more complex one has a log-loss lower by ``CLEAR_GAIN`` and by more
+    than two standard errors of that gain: what chance brings about would not come again.
+    """
     rank = {family: place for place, family in enumerate([*FAMILIES, BLEND])}
-    near = kept[kept["log_loss"] < kept["log_loss"].min() + CLEAR_GAIN]
-    order = sorted(
-        zip(near["family"], near["log_loss"], near["candidate"], strict=True),
-        key=lambda row: (rank[row[0]], row[1]),
-    )
-    return str(order[0][2])
+    kept = table[table["is_kept"]]
+    first, *others = sorted(kept["candidate"], key=lambda one: rank[family_of(one)])
+    winner, losses = first, past.losses(first)
+    for one in others:
+        gain = losses - past.losses(one)
+        error = gain.std() / np.sqrt(len(gain))
+        if gain.mean() > max(CLEAR_GAIN, 2 * error):
+            winner, losses = one, losses - gain
+    return str(winner)

@@ -8,6 +8,7 @@ reasons that were given and how many were promoted.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import Counter
 
@@ -50,7 +51,8 @@ def promotions(count: int) -> Counter[str]:
             features, dealt, cut_offs, horizon_days=HORIZON, recipes=RECIPES, seed=number
         )
         decision = decide(result)
-        found["promoted" if decision.promoted else decision.reason.split(" (")[0]] += 1
+        reason = re.split(r" \(| [0-9]", decision.reason)[0]
+        found["promoted" if decision.promoted else reason] += 1
     return found
 
 

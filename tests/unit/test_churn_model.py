@@ -84,6 +84,38 @@ def test_one_row_is_scored_like_many(name, fitted, labelled):
     assert fitted[name].predict_proba(rows.head(0)).shape == (0, 2)
 
 
+@pytest.mark.parametrize("name", ["splines", "boosting"])
+def test_a_model_stored_before_there_were_recipes_is_still_read(name, fitted, labelled):
+    model = fitted[name]
+    of_now = ("recipe", "kind", "pipelines_", "facts_")
+    state = {key: value for key, value in model.__dict__.items() if key not in of_now}
+    family = {"splines": "logistic", "boosting": "boosting"}[name]
+    state |= {"family": family, "feature_set": FULL, "strength": 1000.0}
+    state |= {"max_leaf_nodes": 8, "max_iter": 20, "pipeline_": model.pipelines_[0]}
+    old = ChurnModel.__new__(ChurnModel)
+    old.__setstate__(state)
+    assert old.get_params()["recipe"] == RECIPES[name]["recipe"]
+    rows = labelled[0].head(30)
+    assert np.array_equal(old.predict_proba(rows), model.predict_proba(rows))
+    pd.testing.assert_frame_equal(old.contributions(rows)[0], model.contributions(rows)[0])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_odd_customers_get_a_probability(name, fitted):
+    odd = [
+        customer(order_count=10_000, purchase_day_count=700, repeat_count=699),
+        customer(gross_amount=-500.0, average_order_amount=-125.0, return_count=90),
+        customer(age_days=0, observed_age_days=0, last_repeat_age_days=0, recency_days=0),
+        customer(median_gap_days=None, gross_amount=None, distinct_product_count=None),
+    ]
+    for rows in odd:
+        p = fitted[name].predict_proba(rows)[0, 1]
+        assert 0 < p < 1
+        parts, intercept = fitted[name].contributions(rows)
+        total = float(parts.sum(axis=1).iloc[0]) + intercept
+        assert total == pytest.approx(fitted[name].decision_function(rows)[0], abs=1e-8)
+
+
 def test_probabilities_are_probabilities(fitted, labelled):
     for model in fitted.values():
         p = model.predict_proba(labelled[0])

@@ -60,7 +60,7 @@ def test_the_whole_procedure_reaches_the_published_figures(telco):
     with threadpool_limits(1):
         for seen, y, later, held in folds(telco, REPEATS):
             past = Past(seen, y, CONTRACT, 0)
-            winner = best_recipe(past_performance(past, candidates(CONTRACT, 0)))
+            winner = best_recipe(past, past_performance(past, candidates(CONTRACT, 0)))
             model = ChurnModel(winner, kind=CONTRACT)
             half = customer_halves(seen["subscription_key"])
             model.calibration, _ = choose_calibration(model.held_out_scores(seen, y), y, half)

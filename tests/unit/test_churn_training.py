@@ -16,6 +16,8 @@ from ml.evaluation.result import EVALUATION_COLUMNS, TOO_LITTLE_DATA, TRAINED
 from tests.unit.churn_company import Company, company, frames
 
 HORIZON = 90
+QUICK = ("logistic stable strength=1000", "tree stable leaves=8")
+"""Where the test is not about the choice."""
 
 
 def train(data, **options):
@@ -132,12 +134,13 @@ def test_same_input_in_any_order_gives_the_same_bits(small):
 
 def test_decimals_and_strings_from_the_warehouse_are_understood(small):
     features, labels, cut_offs = (frame.copy() for frame in small)
-    expected = train(small).evaluation
+    expected = train(small, recipes=QUICK).evaluation
     features["gross_amount"] = [Decimal(str(round(v, 2))) for v in features["gross_amount"]]
     features["cut_off_on"] = pd.to_datetime(features["cut_off_on"])
     features["customer_key"] = features["customer_key"].astype("string")
     labels["customer_key"] = labels["customer_key"].astype("string")
-    pd.testing.assert_frame_equal(train((features, labels, cut_offs)).evaluation, expected)
+    again = train((features, labels, cut_offs), recipes=QUICK)
+    pd.testing.assert_frame_equal(again.evaluation, expected)
 
 
 def test_a_champion_as_good_as_the_challenger_stays(data, result):
@@ -154,15 +157,16 @@ def test_a_worse_champion_is_replaced(data, result):
     frame = features[rows].reset_index(drop=True)
     churned = frame.merge(labels, on=["cut_off_on", "customer_key"])["is_churned"].astype(float)
     old = ChurnModel("logistic stable strength=1").fit(frame, churned)
-    decision = decide(train(data, champion=old))
+    decision = decide(train(data, champion=old, recipes=QUICK))
     assert decision.promoted
     assert "beats champion" in decision.reason
 
 
 def test_a_champion_for_another_horizon_is_no_rival(small):
-    champion = train(small).estimator
+    champion = train(small, recipes=QUICK).estimator
     champion.horizon_days = 30
-    assert train(small, champion=champion).evaluation["champion_value"].isna().all()
+    outcome = train(small, champion=champion, recipes=QUICK)
+    assert outcome.evaluation["champion_value"].isna().all()
 
 
 def test_noise_is_not_promoted(small):
@@ -227,7 +231,8 @@ def test_too_few_cut_offs_are_too_little_data(small, kept, words):
 def test_a_single_training_cut_off_is_tuned_on_halves_of_the_customers(small):
     features, labels, cut_offs = small
     days = cut_offs.loc[cut_offs["purpose"] == "churn_training", "cut_off_on"]
-    outcome = train((features, labels, cut_offs[~cut_offs["cut_off_on"].isin(sorted(days)[:-1])]))
+    kept = cut_offs[~cut_offs["cut_off_on"].isin(sorted(days)[:-1])]
+    outcome = train((features, labels, kept), recipes=QUICK)
     assert outcome.status == TRAINED
     assert outcome.parameters["training_cut_offs"] == 1
 
@@ -272,7 +277,7 @@ def test_a_fact_that_tells_the_outcome_alone_is_pointed_out(small):
     leaking = features.assign(
         return_count=joined["is_churned"].astype("Float64").fillna(0).astype(float).to_numpy()
     )
-    outcome = train((leaking, labels, cut_offs))
+    outcome = train((leaking, labels, cut_offs), recipes=QUICK)
     assert "return_count (AUC 1.000)" in outcome.reason
 
 

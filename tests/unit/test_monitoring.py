@@ -188,6 +188,20 @@ def test_scores_that_moved_under_one_version_are_a_concern(warehouse):
     assert history.compare(warehouse, now).empty
 
 
+def test_who_was_scored_by_a_contract_is_not_graded_by_orders(warehouse):
+    score(warehouse, date(2026, 1, 10), "0.5")
+    warehouse.execute(
+        "update scores.customer_churn set model_version = 'of contracts', horizon_days = null "
+        "where customer_key = 'shop:7'"
+    )
+    history.remember(warehouse, settings(date(2026, 1, 10)))
+    row = warehouse.execute(
+        "select count(*), count(*) filter (where customer_key = 'shop:7') "
+        "from control.score_history where model = 'churn'"
+    ).fetchone()
+    assert row == (59, 0)
+
+
 def test_the_history_keeps_each_months_last_and_forgets_the_erased(warehouse):
     for day in (date(2026, 1, 10), date(2026, 1, 20), date(2026, 2, 3), date(2026, 2, 3)):
         score(warehouse, day, "0.5")

@@ -84,8 +84,11 @@ def remember(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> int:
         )
         con.execute(
             f"insert into control.score_history select ?, as_of, customer_key, model_version, "
-            f"horizon_days, {model.score} from scores.{model.table} where status = 'scored'",
-            [model.name],
+            f"horizon_days, {model.score} from scores.{model.table} where status = 'scored' "
+            # a customer whose contract decides was scored by another model, for another outcome
+            "and model_version in (select model_version from control.model_champions "
+            "where model = ?)",
+            [model.name, model.name],
         )
         row = con.execute(
             "select count(*) from control.score_history where model = ? and as_of = ?",

@@ -101,8 +101,10 @@ SPEC = ModelSpec(
     },
     description="Probability that a contract is ended. Grain: one row per contract.",
     limits=(
-        "A source that gives only a flag was looked at once: its model says who is like "
-        "those who left, not when.",
+        "Where a flag without a date is the label there was no later period: it was examined on a "
+        "fifth of the contracts of the same day.",
+        "Of a contract with dates only what cannot have changed since is a fact: term, plan, "
+        "tenure, and the customer's orders.",
         "Reasons are contributions to the model's score, not causes.",
     ),
     training_reads=("features.subscription_features", "features.cut_offs", "seeds.churn_costs"),
