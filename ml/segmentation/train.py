@@ -116,10 +116,9 @@ def train_segments(
     row = evidence.set_index("segment_count").loc[chosen]
     if method != KMEANS:
         row = compared.published(method)
-        chosen = int(row["segment_count"])
     if chosen != FALLBACK or method != KMEANS:
         model = SegmentModel(chosen, method=method, names=names, random_state=random_state)
-        model.fit(frame)
+        chosen = len(model.fit(frame).ids_)
     ruling = None
     if champion is not None:
         model.follow(champion)
