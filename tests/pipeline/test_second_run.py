@@ -10,7 +10,7 @@ import pytest
 
 from tests.pipeline.support import crm, different, publication, published, succeeded
 
-MODELS = ("segments", "clv", "churn")
+MODELS = ("segments", "session_segments", "clv", "churn")
 
 
 def trainings(home: Path, model: str) -> list[dict]:

@@ -96,6 +96,18 @@ def test_kinds_of_visits_include_those_without_a_day():
     assert len(read(session_segments.SPEC, visits().assign(started_on=pd.NaT))) == 900
 
 
+def test_a_visit_that_cannot_be_is_not_known():
+    sessions = visits().assign(page_count=lambda v: v["page_count"].where(v.index > 0, -3))
+    sessions["started_on"] = pd.Timestamp(TODAY)
+    assert read(session_segments.SPEC, sessions)["page_count"].isna().sum() == 1
+    seen = read(segments.SPEC, sessions)["page_count"].sum()
+    assert seen == sessions["page_count"].iloc[1:].sum()
+
+
+def test_what_is_read_of_visits_is_what_the_model_measures():
+    assert session_segments.MEASURED == SESSION_FEATURES
+
+
 def test_of_many_visits_and_customers_a_fixed_sample_is_read(monkeypatch):
     monkeypatch.setattr(session_segments, "SESSIONS_READ", 50)
     monkeypatch.setattr(segments, "MOVES_FOLLOWED", 30)
