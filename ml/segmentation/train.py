@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.metrics import adjusted_rand_score
 
 from ml.evaluation.result import (
     TRAINED,
@@ -32,6 +31,7 @@ from ml.segmentation.selection import (
     MIN_AGREEMENT,
     MIN_SHARE,
     N_BOOTSTRAP,
+    adjusted_rand_index,
     choose,
     search,
     stability,
@@ -181,7 +181,7 @@ def _measure(
     count = len(champion.centres_)
     return _Champion(
         stability(points, labels, count, n_bootstrap=n_bootstrap).mean,
-        float(adjusted_rand_score(model.locate(points), labels)),
+        float(adjusted_rand_index(model.locate(points), labels)),
         count,
         len(set(model.ids_.tolist()) & set(champion.ids_.tolist())),
     )

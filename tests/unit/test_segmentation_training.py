@@ -14,7 +14,14 @@ from sklearn.metrics import adjusted_rand_score
 
 from ml.evaluation.gate import decide
 from ml.segmentation import SegmentModel, train_segments
-from ml.segmentation.selection import MIN_SHARE, choose, search, silhouette, stability
+from ml.segmentation.selection import (
+    MIN_SHARE,
+    adjusted_rand_index,
+    choose,
+    search,
+    silhouette,
+    stability,
+)
 from tests.unit.test_segmentation import SEED_TABLE, customers
 
 REFITS = 20
@@ -77,6 +84,14 @@ def test_stability_compares_partitions_whatever_their_numbering():
     labels = (points[:, 0] > 5).astype(int)
     assert stability(points, labels, 2, n_bootstrap=3).mean == 1.0
     assert stability(points, 1 - labels, 2, n_bootstrap=3).mean == 1.0
+
+
+@pytest.mark.parametrize("kinds", [1, 2, 5, 300])
+def test_the_agreement_is_the_adjusted_rand_index(kinds):
+    rng = np.random.default_rng(kinds)
+    one, other = rng.integers(-1, kinds, 300), rng.integers(-1, 4, 300)
+    for first, second in ((one, other), (one, one), (one, one * 7 + 3), (np.zeros(300, int), one)):
+        assert adjusted_rand_index(first, second) == adjusted_rand_score(first, second)
 
 
 def test_silhouette_of_one_cluster_is_nan():
