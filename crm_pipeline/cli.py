@@ -68,6 +68,17 @@ def build_parser() -> argparse.ArgumentParser:
     query.add_argument("sql", metavar="SQL")
     query.add_argument("--format", choices=["table", "csv", "json"], default="table")
 
+    metric = add("metric", "metric:metric", "figures by name, as net_amount --by month")
+    metric.add_argument("names", metavar="NAME[,NAME...]")
+    metric.add_argument("--by", metavar="NAME[,NAME...]", help="periods and dimensions")
+    metric.add_argument("--where", action="append", default=[], metavar="CONDITION")
+    metric.add_argument("--format", choices=["table", "csv", "json"], default="table")
+    metric.add_argument("--sql", action="store_true", help="print the SQL instead of running it")
+
+    metrics = add("metrics", "metric:metrics", "list the metrics with their definitions")
+    metrics.add_argument("name", nargs="?", metavar="NAME", help="one, and what it can be asked by")
+    metrics.add_argument("--json", action="store_true")
+
     export = add("export", "export:export", "published tables as Excel, CSV or Parquet files")
     export.add_argument("tables", nargs="*", metavar="TABLE", help="default: all marts and scores")
     export.add_argument("--format", choices=["xlsx", "csv", "parquet"], default="xlsx")
