@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import adjusted_rand_score
 
 from ml.segmentation.classifier import cross_fitted_accuracy, linear_classifier
 from ml.segmentation.features import FloatArray
@@ -20,6 +19,7 @@ from ml.segmentation.selection import (
     MIN_AGREEMENT,
     MIN_SHARE,
     Stability,
+    adjusted_rand_index,
     resample,
     silhouettes,
 )
@@ -151,7 +151,7 @@ def _agreement(
     for replicate in range(n_bootstrap):
         drawn = points[resample(len(points), replicate)]
         refit = partition(method, drawn, n_clusters, replicate)
-        values.append(adjusted_rand_score(labels, refit.assign(points)))
+        values.append(adjusted_rand_index(labels, refit.assign(points)))
     return Stability(np.array(values))
 
 

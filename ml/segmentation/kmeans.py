@@ -6,11 +6,13 @@ Belongs here: fitting and assigning. Does not: features, names, or the choice of
 from __future__ import annotations
 
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import ThreadpoolController
@@ -36,9 +38,18 @@ def _pools() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def one_thread() -> AbstractContextManager[object]:
-    """Return a context in which numpy and scikit-learn compute on one thread."""
-    return _pools().limit(limits=1)
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let numpy and scikit-learn compute on one thread, without checks of what we pass.
+
+    Frames are checked where they come in; for a few hundred customers scikit-learn's own checks
+    take longer than a fit.
+    """
+    with (
+        _pools().limit(limits=1),
+        config_context(assume_finite=True, skip_parameter_validation=True),
+    ):
+        yield
 
 
 def subsample(count: int, size: int, seed: int) -> IntArray:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.metrics import adjusted_rand_score
 
 from ml.evaluation.result import (
     TRAINED,
@@ -32,6 +31,7 @@ from ml.segmentation.selection import (
     MIN_AGREEMENT,
     MIN_SHARE,
     N_BOOTSTRAP,
+    adjusted_rand_index,
     choose,
     search,
     stability,
@@ -116,10 +116,9 @@ def train_segments(
     row = evidence.set_index("segment_count").loc[chosen]
     if method != KMEANS:
         row = compared.published(method)
-        chosen = int(row["segment_count"])
     if chosen != FALLBACK or method != KMEANS:
         model = SegmentModel(chosen, method=method, names=names, random_state=random_state)
-        model.fit(frame)
+        chosen = len(model.fit(frame).ids_)
     ruling = None
     if champion is not None:
         model.follow(champion)
@@ -182,7 +181,7 @@ def _measure(
     count = len(champion.centres_)
     return _Champion(
         stability(points, labels, count, n_bootstrap=n_bootstrap).mean,
-        float(adjusted_rand_score(model.locate(points), labels)),
+        float(adjusted_rand_index(model.locate(points), labels)),
         count,
         len(set(model.ids_.tolist()) & set(champion.ids_.tolist())),
     )

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 HORIZON, CLV_HORIZON, DISCOUNT = 90, 365, 0.10
 DAY = pd.Timedelta(days=1)
 COUNTS = (2, 3, 4, 5, 6, 7, 8)
-RESAMPLES, STARTS, SEARCHED = 50, 10, 10_000
+RESAMPLES, STARTS, AGAIN_STARTS, SEARCHED = 30, 10, 4, 10_000
 PENALTY = 0.05  # with less, lifetimes does not converge on this retailer
 TUNING_ROWS, FIT_ROWS, FOLDS = 40_000, 400_000, 3
 LOGISTIC_STRENGTHS = (10.0, 100.0, 1000.0)
@@ -131,7 +131,7 @@ def segments(now):
         agreement = []
         for seed in range(RESAMPLES):
             drawn = sample[rng.integers(0, size, size)]
-            again = KMeans(k, n_init=STARTS, random_state=seed).fit(drawn)
+            again = KMeans(k, n_init=AGAIN_STARTS, random_state=seed).fit(drawn)
             agreement.append(adjusted_rand_score(reference.labels_, again.predict(sample)))
         share = np.bincount(reference.labels_).min() / size
         shape = silhouette_score(sample[:5000], reference.labels_[:5000])

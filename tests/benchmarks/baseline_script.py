@@ -8,8 +8,8 @@ no history, no lineage, no registry, no publication. It imports nothing of this 
 The models are fitted as often as the pipeline fits them, on as many rows:
 
     model                          fits  of which
-    K-means, 10 starts each         359  2..8 segments x (1 reference + 50 resamples), fallback,
-                                         final; the search on at most 10,000 customers
+    K-means                         219  2..8 segments x (1 reference of 10 starts + 30 resamples
+                                         of 4), fallback, final; searched on at most 10,000
     BG/NBD, Gamma-Gamma           2 + 2  before the holdout and on everything
     logistic regression, boosting    25  6 recipes x 3 folds, 2 finalists x 2 halves for the
                                          calibration, 2 finalists, 1 refit; searched on at most

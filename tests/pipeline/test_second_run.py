@@ -8,9 +8,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from crm_pipeline.defs.modelling import registered
 from tests.pipeline.support import crm, different, publication, published, succeeded
 
-MODELS = ("segments", "clv", "churn", "recommendation", "next_category")
+MODELS = tuple(spec.name for spec in registered.MODELS)
 
 
 def trainings(home: Path, model: str) -> list[dict]:

@@ -89,6 +89,15 @@ def test_scores_are_one_plus_the_fifths_that_are_strictly_worse(values):
     assert found.tolist() == [1 + 5 * count // len(values) for count in worse]
 
 
+@given(st.permutations(list(range(-5, 25))), st.floats(0.01, 100))
+def test_scores_depend_on_neither_row_order_nor_scale_and_rise_with_the_value(values, scale):
+    known = np.array(values, dtype=float)
+    found = scores(known, score_edges(known))
+    assert (found == scores(known * scale, score_edges(known * scale))).all()
+    assert (np.diff(found[np.argsort(known)]) >= 0).all()
+    assert (found == scores(known, score_edges(np.sort(known)))).all()
+
+
 def test_the_grid_is_the_common_ten_segments_over_all_cells():
     """references.md section 3."""
     rows = pd.DataFrame([(r, f) for r in range(1, 6) for f in range(1, 6)], columns=["r", "f"])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
+
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
 import skops.io
 
+from crm_pipeline.defs.modelling.models import segments
+from crm_pipeline.defs.modelling.store import replace_table
 from ml.segmentation import SKOPS_TRUSTED_TYPES, SegmentModel, train_segments
 from ml.segmentation.matching import TOLERANCE, match_centres
 from ml.segmentation.naming import carry_names, profile_names
@@ -282,3 +287,15 @@ def test_everything_published_fits_together(profiles):
     assert (rules["segment_name"] == rules["segment_id"].map(names)).all()
     assert len(tables["segment_transitions"]) > 0
     assert len(tables["segment_drift"]) == 2
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_customer_and_one_are_scored(model, profiles, count):
+    frame, past = customers().head(count), history(model).head(count)
+    predictions, tables = score_segments(model, frame, profiles, past)
+    assert len(predictions) == count
+    assert tables["segment_profiles"]["customer_count"].tolist() == [count, 0, 0]
+    assert tables["segment_transitions"].empty
+    for name, table in tables.items():  # what is empty fits its table too
+        types = segments.SPEC.further[name]
+        replace_table(duckdb.connect(), name, types, table, date(2026, 1, 31), "v")

@@ -14,7 +14,14 @@ from sklearn.metrics import adjusted_rand_score
 
 from ml.evaluation.gate import decide
 from ml.segmentation import SegmentModel, train_segments
-from ml.segmentation.selection import MIN_SHARE, choose, search, silhouette, stability
+from ml.segmentation.selection import (
+    MIN_SHARE,
+    adjusted_rand_index,
+    choose,
+    search,
+    silhouette,
+    stability,
+)
 from tests.unit.test_segmentation import SEED_TABLE, customers
 
 REFITS = 20
@@ -77,6 +84,14 @@ def test_stability_compares_partitions_whatever_their_numbering():
     labels = (points[:, 0] > 5).astype(int)
     assert stability(points, labels, 2, n_bootstrap=3).mean == 1.0
     assert stability(points, 1 - labels, 2, n_bootstrap=3).mean == 1.0
+
+
+@pytest.mark.parametrize("kinds", [1, 2, 5, 300])
+def test_the_agreement_is_the_adjusted_rand_index(kinds):
+    rng = np.random.default_rng(kinds)
+    one, other = rng.integers(-1, kinds, 300), rng.integers(-1, 4, 300)
+    for first, second in ((one, other), (one, one), (one, one * 7 + 3), (np.zeros(300, int), one)):
+        assert adjusted_rand_index(first, second) == adjusted_rand_score(first, second)
 
 
 def test_silhouette_of_one_cluster_is_nan():
@@ -234,6 +249,16 @@ def test_one_different_customer_among_many_does_not_crash():
     assert not decide(result).promoted
 
 
+def test_extreme_customers_give_a_result():
+    frame = customers()
+    frame.loc[0, "order_count"] = 10_000
+    frame.loc[1, "net_amount"] = -50_000.0
+    frame.loc[2, "net_amount"] = 1e12
+    result = train_segments(frame, n_bootstrap=REFITS)
+    assert result.status == "trained"
+    assert np.isfinite(result.estimator.predict(frame)["distance"]).all()
+
+
 def test_several_cut_offs_are_refused(profiles):
     frame = customers().assign(cut_off_on=["2026-01-31"] * 299 + ["2026-02-28"])
     with pytest.raises(ValueError, match="2 cut-offs"):
@@ -243,42 +268,61 @@ def test_several_cut_offs_are_refused(profiles):
 # --- real data ---
 
 
+_RFM = """
+with lines as (
+    select regexp_replace(CustomerID, '\\.0$', '') as customer, InvoiceNo as invoice,
+           InvoiceDate as sold_at, Quantity * UnitPrice as amount,
+           case when InvoiceNo[1] = 'C' then 'return'
+                when InvoiceNo[1] = 'A' or Quantity <= 0 then 'adjustment'
+                else 'sale' end as kind
+    from read_csv(?, header = true, types = {'InvoiceNo': 'VARCHAR', 'StockCode': 'VARCHAR',
+                  'CustomerID': 'VARCHAR', 'UnitPrice': 'DECIMAL(12,4)'})
+    where CustomerID is not null
+)
+select customer as customer_key,
+       date_diff('day', max(sold_at) filter (kind = 'sale')::date, date '2011-12-09')
+           as recency_days,
+       count(distinct invoice) filter (kind = 'sale') as order_count,
+       sum(amount) filter (kind = 'sale' or kind = ?)::decimal(18, 2) as net_amount
+from lines group by 1 having bool_or(kind = 'sale') order by 1
+"""
+
+
+def online_retail(shared_data, other_kind: str) -> pd.DataFrame:
+    """Customers of Online Retail; ``return`` as ``other_kind`` gives net amounts, else gross."""
+    file = str(shared_data("online_retail/online_retail.csv.gz"))
+    return duckdb.execute(_RFM, [file, other_kind]).df()
+
+
 @pytest.mark.slow
 def test_online_retail_has_four_segments(shared_data, profiles):
-    """references.md section 3: k = 4; index .98 .93 .88 .81 for k = 2..5 (there on gross)."""
-    rfm = duckdb.execute(
-        """
-        with lines as (
-            select regexp_replace(CustomerID, '\\.0$', '') as customer, InvoiceNo as invoice,
-                   InvoiceDate as sold_at, Quantity * UnitPrice as amount,
-                   case when InvoiceNo[1] = 'C' then 'return'
-                        when InvoiceNo[1] = 'A' or Quantity <= 0 then 'adjustment'
-                        else 'sale' end as kind
-            from read_csv(?, header = true, types = {'InvoiceNo': 'VARCHAR',
-                          'StockCode': 'VARCHAR', 'CustomerID': 'VARCHAR',
-                          'UnitPrice': 'DECIMAL(12,4)'})
-            where CustomerID is not null
-        )
-        select customer as customer_key,
-               date_diff('day', max(sold_at) filter (kind = 'sale')::date, date '2011-12-09')
-                   as recency_days,
-               count(distinct invoice) filter (kind = 'sale') as order_count,
-               sum(amount) filter (kind in ('sale', 'return'))::decimal(18, 2) as net_amount
-        from lines group by 1 having bool_or(kind = 'sale') order by 1
-        """,
-        [str(shared_data("online_retail/online_retail.csv.gz"))],
-    ).df()
+    rfm = online_retail(shared_data, "return")
     result = train_segments(rfm, profiles)
     assert len(rfm) == 4339
     assert result.parameters["segment_count"] == 4
-    rows = result.tables["search"].set_index("segment_count")
-    assert rows["adjusted_rand_index"].loc[[2, 3, 4, 5]].tolist() == pytest.approx(
-        [0.98, 0.93, 0.88, 0.81], abs=0.04
-    )
-    assert rows["silhouette"].loc[[2, 3, 4]].tolist() == pytest.approx(
-        [0.434, 0.338, 0.336], abs=0.01
-    )
     assert decide(result).promoted
+    comparison = result.tables["comparison"].set_index("method")
+    assert comparison.index[comparison["is_chosen"]].tolist() == ["kmeans"]
+    rivals = comparison.loc[["ward", "hdbscan", "gaussian_mixture"]]
+    assert (rivals["silhouette"] < rivals["kmeans_silhouette"]).all()
+    figures = result.evaluation.set_index("metric")["value"]
+    assert figures["classifier_accuracy"] > 0.99
+    assert figures["tree_accuracy"] > 0.85
+
+
+@pytest.mark.slow
+def test_online_retail_reproduces_the_reference(shared_data):
+    """references.md section 3: silhouette and bootstrap index for k = 2..8 (on gross amounts)."""
+    rfm = online_retail(shared_data, "sale").astype({"net_amount": float})
+    points = SegmentModel(2).fit(rfm).transform(rfm)
+    rows = search(points)
+    assert rows["silhouette"].tolist()[:6] == pytest.approx(
+        [0.434, 0.338, 0.336, 0.317, 0.314, 0.309], abs=0.001
+    )
+    assert rows["silhouette"].iloc[6] == pytest.approx(0.302, abs=0.011)
+    reference = np.array([0.98, 0.93, 0.88, 0.81, 0.84, 0.75, 0.67])
+    assert (rows["adjusted_rand_index"] > reference - 0.03).all()
+    assert choose(rows) == 4
 
 
 @pytest.mark.slow

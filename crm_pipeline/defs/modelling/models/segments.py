@@ -54,8 +54,8 @@ def _training_frames(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> F
     pages = frame(
         con,
         "select customer_key, count(*) as session_count, "
-        "coalesce(sum(page_count), 0)::bigint as page_count, "
-        "coalesce(sum(product_page_count), 0)::bigint as product_page_count "
+        "coalesce(sum(greatest(page_count, 0)), 0)::bigint as page_count, "
+        "coalesce(sum(greatest(product_page_count, 0)), 0)::bigint as product_page_count "
         "from marts.fct_sessions where customer_key is not null and started_on <= ? "
         "group by customer_key order by customer_key",
         [settings.as_of],

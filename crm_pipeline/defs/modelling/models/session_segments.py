@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 SESSIONS_READ = 10_000
 """Sessions that training and profiles look at; of more, a fixed sample."""
 
+MEASURED = ("page_count", "product_page_count", "duration_seconds", "bounce_rate", "exit_rate")
+
 
 def _frames(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> Frames:
+    # what cannot be is not known; a source's own contract need not say so
+    measured = ", ".join(f"if({name} >= 0, {name}, null) as {name}" for name in MEASURED)
     sessions = frame(
         con,
-        "select session_key, page_count, product_page_count, duration_seconds, bounce_rate, "
-        "exit_rate, has_order::integer::double as has_order from marts.fct_sessions "
+        f"select session_key, {measured}, has_order::integer::double as has_order "
+        "from marts.fct_sessions "
         "where started_on is null or started_on <= ? "
         "order by md5(session_key), session_key limit ?",
         [settings.as_of, SESSIONS_READ],
