@@ -20,6 +20,7 @@ from ml.clv.value import PURCHASE_MODELS, TITLES, CustomerValue
 from ml.evaluation.metrics import normalised_gini
 
 HURDLE_CANDIDATES = ("hurdle", "blend")
+DAYS_A_YEAR = 365
 SEASON_LIMITS = (0.5, 2.0)
 """A factor beyond these says that the company was another one a year ago, not another season."""
 MOST_JUDGED = 20_000
@@ -195,7 +196,11 @@ def _table(rows: Mapping[str, Mapping[str, float]], winner: str) -> pd.DataFrame
 
 
 def season_factors(year: YearBefore | None, base: str) -> dict[int, float]:
-    """Ratio of what was spent after the same day a year ago to what was then expected.
+    """How the days after the same day a year ago differed from the year that they began.
+
+    For each number of days the ratio of what was spent to what a model fitted on that day
+    expected, divided by the same ratio over the whole year: the model's own error of level is in
+    both and is no season.
 
     Args:
         year: That cut-off; None, and no factor, where it is too early.
@@ -204,18 +209,21 @@ def season_factors(year: YearBefore | None, base: str) -> dict[int, float]:
     Returns:
         Days -> factor, within ``SEASON_LIMITS``, for those below a year.
     """
-    if year is None:
+    if year is None or DAYS_A_YEAR not in year.amounts:
         return {}
     try:
-        model = fit_values(year.features, 365, 0.0, [base])[base]
+        model = fit_values(year.features, DAYS_A_YEAR, 0.0, [base])[base]
     except TooLittleDataError:
         return {}
-    found = {}
-    for days, amounts in year.amounts.items():
-        expected = float(model.expected_spending(year.features, days).sum())
-        if days < 365 and expected > 0:
-            found[days] = float(np.clip(amounts.sum() / expected, *SEASON_LIMITS))
-    return found
+    ratios = {
+        days: float(amounts.sum() / model.expected_spending(year.features, days).sum())
+        for days, amounts in year.amounts.items()
+        if days <= DAYS_A_YEAR
+    }
+    level = ratios.pop(DAYS_A_YEAR)
+    if not level > 0:
+        return {}
+    return {days: float(np.clip(ratio / level, *SEASON_LIMITS)) for days, ratio in ratios.items()}
 
 
 def title(winner: str, base: str) -> str:

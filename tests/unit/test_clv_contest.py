@@ -28,8 +28,10 @@ PAST = [
     ("2024-07-04", 90, "clv_selection"),
     ("2024-04-05", 90, "clv_learning"),
     ("2023-10-03", 90, "clv_season_evaluation"),
+    ("2023-10-03", 365, "clv_season_evaluation"),
     ("2024-01-01", 30, "clv_season"),
     ("2024-01-01", 90, "clv_season"),
+    ("2024-01-01", 365, "clv_season"),
 ]
 
 
@@ -264,16 +266,21 @@ def test_season_is_one_from_a_year_on_and_interpolated_below():
     assert model.season(365) == model.season(730) == 1
 
 
-def test_season_factors_are_bounded_and_skip_what_cannot_be_fitted():
+def test_season_factors_are_of_the_year_bounded_and_skip_what_cannot_be_fitted():
     features = features_at(company(), "2024-01-01")
-    expected = fit_values(features, 365, 0.0, ["bg_nbd"])["bg_nbd"].expected_spending(features, 30)
-    same = YearBefore(features, {30: expected, 365: expected})
-    assert season_factors(same, "bg_nbd") == {30: pytest.approx(1.0)}
-    assert season_factors(YearBefore(features, {30: 100 * expected}), "bg_nbd") == {
-        30: SEASON_LIMITS[1]
-    }
+    model = fit_values(features, 365, 0.0, ["bg_nbd"])["bg_nbd"]
+    month, year = (model.expected_spending(features, days) for days in (30, 365))
+    half = YearBefore(features, {30: 0.5 * month, 365: 0.5 * year})
+    assert season_factors(half, "bg_nbd") == {30: pytest.approx(1.0)}
+    rich = YearBefore(features, {30: 1.5 * month, 365: year})
+    assert season_factors(rich, "bg_nbd") == {30: pytest.approx(1.5)}
+    richest = YearBefore(features, {30: 100 * month, 365: year})
+    assert season_factors(richest, "bg_nbd") == {30: SEASON_LIMITS[1]}
     assert season_factors(None, "bg_nbd") == {}
-    assert season_factors(YearBefore(features.iloc[:20], {30: expected[:20]}), "bg_nbd") == {}
+    assert season_factors(YearBefore(features, {30: month}), "bg_nbd") == {}
+    assert season_factors(YearBefore(features, {30: month, 365: 0 * year}), "bg_nbd") == {}
+    few = YearBefore(features.iloc[:20], {30: month[:20], 365: year[:20]})
+    assert season_factors(few, "bg_nbd") == {}
 
 
 def odd(days: pd.DataFrame, kind: str) -> pd.DataFrame:
