@@ -137,6 +137,12 @@ SPEC = ModelSpec(
     },
     description="The best of BG/NBD, MBG/NBD, Pareto/NBD with Gamma-Gamma, a boosted hurdle model "
     "and their blend. Grain: one row for every customer with an order.",
+    limits=(
+        "It knows purchases only: a price change, a campaign or a season not yet seen is not in "
+        "it.",
+        "A single customer's interval is wide; sums over many customers are what it is good at.",
+        "Gross amounts per purchase day: returns and costs are not deducted.",
+    ),
     training_reads=(*CUSTOMER_FEATURES, "features.customer_labels"),
     scoring_reads=(*CUSTOMER_FEATURES, "seeds.value_horizons"),
     settings=lambda s: {
