@@ -23,6 +23,9 @@ HURDLE_CANDIDATES = ("hurdle", "blend")
 DAYS_A_YEAR = 365
 SEASON_LIMITS = (0.5, 2.0)
 """A factor beyond these says that the company was another one a year ago, not another season."""
+CLEAR_LEAD = 0.01
+"""A single model must be ahead of the blend by more than this: what one of two is ahead of the
+other in one period it mostly loses in the next, and their mean does not (decision 13)."""
 MOST_JUDGED = 20_000
 """The contest looks at about so many customers, chosen by a hash of the key."""
 
@@ -124,8 +127,9 @@ def choose(known: pd.DataFrame, past: Sequence[Period]) -> Choice:
 
     Candidates are fitted at the latest earlier cut-off and ranked by the mean of two normalised
     Ginis in the days that followed: of amounts and of purchase days, since both are published. A
-    hurdle model takes part where a still earlier period could teach it. Without any earlier
-    period the likelihood decides between the purchase models (Akaike).
+    hurdle model takes part where a still earlier period could teach it, and with it the blend,
+    which wins unless another is clearly ahead. Without any earlier period the likelihood decides
+    between the purchase models (Akaike).
 
     Args:
         known: Buyers at the cut-off before the reported period.
@@ -145,6 +149,13 @@ def choose(known: pd.DataFrame, past: Sequence[Period]) -> Choice:
     empty = dict.fromkeys(("normalised_gini", "order_normalised_gini", "total_bias_rate"), np.nan)
     table = _table({name: empty | {"score": score} for name, score in scores.items()}, winner)
     return Choice(winner, winner, "by likelihood, for want of an earlier period", table)
+
+
+def winner_of(scores: Mapping[str, float]) -> str:
+    """The highest score; the blend, where it took part and nothing is clearly ahead of it."""
+    best = max(scores, key=lambda name: scores[name])
+    blend = scores.get("blend", -np.inf)
+    return "blend" if scores[best] - blend <= CLEAR_LEAD else best
 
 
 def _part(one: Period) -> Period:
@@ -171,7 +182,7 @@ def _judge(period: Period, earlier: Sequence[Period]) -> Choice | None:
         rows |= {name: _scores(entered[name], period) for name in HURDLE_CANDIDATES}
     if not all(np.isfinite(row["score"]) for row in rows.values()):
         return None
-    winner = max(rows, key=lambda name: rows[name]["score"])
+    winner = winner_of({name: row["score"] for name, row in rows.items()})
     how = f"best of {len(rows)} in the {period.days} days before the cut-off"
     return Choice(winner, base, how, _table(rows, winner))
 

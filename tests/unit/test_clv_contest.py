@@ -10,7 +10,14 @@ import pandas as pd
 import pytest
 import skops.io
 
-from ml.clv.contest import SEASON_LIMITS, choose, fit_hurdle, fit_values, season_factors
+from ml.clv.contest import (
+    SEASON_LIMITS,
+    choose,
+    fit_hurdle,
+    fit_values,
+    season_factors,
+    winner_of,
+)
 from ml.clv.hurdle import HurdleValue, design, sampled
 from ml.clv.periods import Period, YearBefore, period
 from ml.clv.published import TRUSTED_TYPES, PublishedValue
@@ -82,12 +89,26 @@ def test_five_models_are_compared_and_one_is_published():
     table = result.tables["contest"].set_index("candidate")
     assert set(table.index) == {"bg_nbd", "mbg_nbd", "pareto_nbd", "hurdle", "blend"}
     assert table["is_winner"].sum() == 1
-    winner = table["score"].idxmax()
+    winner = winner_of(table["score"].to_dict())
     assert table.loc[winner, "is_winner"]
     assert result.parameters["winner"] == winner == result.estimator.winner
     metrics = set(result.evaluation["metric"])
     assert {f"normalised_gini_of_{name}" for name in table.index} <= metrics
     assert {"normalised_gini_vs_mean", "total_bias_rate_before_season"} <= metrics
+
+
+@pytest.mark.parametrize(
+    ("scores", "winner"),
+    [
+        ({"bg_nbd": 0.6, "hurdle": 0.5, "blend": 0.61}, "blend"),
+        ({"bg_nbd": 0.6, "hurdle": 0.5, "blend": 0.595}, "blend"),
+        ({"bg_nbd": 0.6, "hurdle": 0.5, "blend": 0.589}, "bg_nbd"),
+        ({"bg_nbd": 0.5, "hurdle": 0.7, "blend": 0.65}, "hurdle"),
+        ({"bg_nbd": 0.5, "pareto_nbd": 0.501}, "pareto_nbd"),
+    ],
+)
+def test_a_single_model_must_be_clearly_ahead_of_the_blend(scores, winner):
+    assert winner_of(scores) == winner
 
 
 def test_the_reported_period_changes_neither_choice_nor_prediction():
