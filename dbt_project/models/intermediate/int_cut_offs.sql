@@ -139,56 +139,6 @@ value_seasons as (
 
 past as (
 
-    select
-        {{ add_days('as_of', '-2 * clv_holdout_days') }} as cut_off_on,
-        clv_holdout_days as horizon_days,
-        'clv_selection' as purpose
-    from settings
-
-    union all
-
-    select
-        {{ add_days('as_of', '-3 * clv_holdout_days') }} as cut_off_on,
-        clv_holdout_days as horizon_days,
-        'clv_learning' as purpose
-    from settings
-
-),
-
-season_horizons as (
-
-    select horizon_days from {{ ref('value_horizons') }}
-
-    union
-
-    select clv_holdout_days as horizon_days from settings
-
-),
-
--- a year before the holdout and before today, where a horizon is shorter than the year
-value_seasons as (
-
-    select
-        {{ add_days('as_of', '-clv_holdout_days - ' ~ year_days) }} as cut_off_on,
-        clv_holdout_days as horizon_days,
-        'clv_season_evaluation' as purpose
-    from settings
-    where clv_holdout_days < {{ year_days }}
-
-    union all
-
-    select
-        {{ add_days('settings.as_of', -year_days) }} as cut_off_on,
-        season_horizons.horizon_days,
-        'clv_season' as purpose
-    from settings
-    cross join season_horizons
-    where season_horizons.horizon_days < {{ year_days }}
-
-),
-
-past as (
-
     select * from training
 
     union all
