@@ -19,7 +19,7 @@ from ml.clv.contest import (
     winner_of,
 )
 from ml.clv.hurdle import HurdleValue, design, sampled
-from ml.clv.periods import Period, YearBefore, period
+from ml.clv.periods import Period, YearBefore, period, year_before
 from ml.clv.published import TRUSTED_TYPES, PublishedValue
 from ml.clv.training import train_clv
 from ml.clv.value import CustomerValue
@@ -302,6 +302,18 @@ def test_season_factors_are_of_the_year_bounded_and_skip_what_cannot_be_fitted()
     assert season_factors(YearBefore(features, {30: month, 365: 0 * year}), "bg_nbd") == {}
     few = YearBefore(features.iloc[:20], {30: month[:20], 365: year[:20]})
     assert season_factors(few, "bg_nbd") == {}
+
+
+def test_a_season_that_is_not_over_is_left_out():
+    frames = periods(company(), [row for row in PAST if row[2] == "clv_season"])
+    labels = frames["past_labels"]
+    labels["future_gross_amount"] = labels["future_gross_amount"].where(
+        labels["horizon_days"] != 90
+    )
+    given = (frames["past_features"], labels, frames["cut_offs"])
+    assert set(year_before(*given, "clv_season").amounts) == {30, 365}
+    assert year_before(*given, "clv_season_evaluation") is None
+    assert year_before(None, None, None, "clv_season") is None
 
 
 def odd(days: pd.DataFrame, kind: str) -> pd.DataFrame:
