@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ml.clv.columns import checked_weight, log_intervals
 from ml.clv.likelihoods import AmountRows, gamma_gamma
-from ml.clv.optimise import log_covariance, maximise
+from ml.clv.optimise import Optimum, log_covariance, maximise
 from ml.clv.rows import weighted_rows
 
 COLUMNS = ("repeat_count", "repeat_mean_amount")
@@ -69,42 +69,63 @@ class GammaGamma(BaseEstimator):
         Raises:
             ValueError: Fewer than two usable customers, or amounts that do not vary.
         """
-        x, mean = amount_columns(X)
-        given = checked_weight(sample_weight, x.size)
-        usable = (x > 0) & (mean > 0)
-        if given is not None:
-            usable &= given > 0
-            given = given[usable]
-        if np.count_nonzero(usable) < 2:
-            raise ValueError("fewer than two customers bought again for a positive amount")
-        (x, mean), weight = weighted_rows([x[usable], mean[usable]], given)
-        logs = np.log(mean)
-        centre = float(weight @ logs / weight.sum())
-        if weight @ (logs - centre) ** 2 / weight.sum() < LEAST_SPREAD:
-            raise ValueError("all customers spend the same amount, so its spread is unknown")
-        scale = float(weight @ mean / weight.sum())
-        rows = AmountRows(x, mean / scale, weight)
-        optimum = maximise(
-            lambda point: gamma_gamma(point, rows),
-            np.log([2.0, 3.0, 1.0]),
-            np.log([SHAPE_SMALLEST, TAIL_SMALLEST, 1e-8]),
-            np.log([SHAPE_GREATEST, SHAPE_GREATEST, 1e10]),
-            max_iterations=self.max_iterations,
-        )
+        rows, scale = _rows(X, sample_weight)
+        optimum = self._climb(rows, np.log([2.0, 3.0, 1.0]))
         estimates = np.exp(optimum.point) * np.array([1.0, 1.0, scale])
         self.p_, self.q_, self.v_ = (float(value) for value in estimates)
         self.log_covariance_ = log_covariance(optimum)
         self.standard_errors_, self.intervals_ = log_intervals(
             estimates, self.log_covariance_, optimum.is_at_bound, self.level
         )
-        self.log_likelihood_ = float(optimum.value - weight.sum() * np.log(scale))
+        self.log_likelihood_ = float(optimum.value - rows.weight.sum() * np.log(scale))
         self.limits_ = [
             name for name, held in zip(("p", "q", "v"), optimum.is_at_bound, strict=True) if held
         ]
-        self.customer_count_ = float(weight.sum())
+        self.customer_count_ = float(rows.weight.sum())
         self.iteration_count_ = int(optimum.iterations)
         self.is_converged_ = bool(optimum.converged)
         return self
+
+    def _climb(self, rows: AmountRows, start: np.ndarray) -> Optimum:
+        return maximise(
+            lambda point: gamma_gamma(point, rows),
+            start,
+            np.log([SHAPE_SMALLEST, TAIL_SMALLEST, 1e-8]),
+            np.log([SHAPE_GREATEST, SHAPE_GREATEST, 1e10]),
+            max_iterations=self.max_iterations,
+        )
+
+    def bootstrap(
+        self,
+        X: pd.DataFrame,
+        *,
+        draws: int = 200,
+        seed: int = 0,
+        sample_weight: ArrayLike | None = None,
+    ) -> pd.DataFrame:
+        """Estimates from customers drawn with replacement; their quantiles are intervals.
+
+        Args:
+            X: What ``fit`` saw.
+            draws: Number of samples.
+            seed: Seed of the draws.
+            sample_weight: What ``fit`` saw.
+
+        Returns:
+            One row a sample, columns ``p, q, v``.
+        """
+        check_is_fitted(self, "p_")
+        rows, scale = _rows(X, sample_weight)
+        start = np.log([self.p_, self.q_, self.v_ / scale])
+        random = np.random.default_rng(seed)
+        size, share = round(float(rows.weight.sum())), rows.weight / rows.weight.sum()
+        found = []
+        for _ in range(draws):
+            drawn = random.multinomial(size, share).astype(float)
+            used = drawn > 0
+            part = AmountRows(rows.repeat_count[used], rows.mean_amount[used], drawn[used])
+            found.append(np.exp(self._climb(part, start).point) * [1.0, 1.0, scale])
+        return pd.DataFrame(found, columns=["p", "q", "v"])
 
     @property
     def population_mean_(self) -> float:
@@ -134,6 +155,25 @@ class GammaGamma(BaseEstimator):
             ],
             axis=1,
         )
+
+
+def _rows(X: pd.DataFrame, sample_weight: ArrayLike | None) -> tuple[AmountRows, float]:
+    """Unique rows of customers who bought again, amounts in units of their mean; and that mean."""
+    x, mean = amount_columns(X)
+    given = checked_weight(sample_weight, x.size)
+    usable = (x > 0) & (mean > 0)
+    if given is not None:
+        usable &= given > 0
+        given = given[usable]
+    if np.count_nonzero(usable) < 2:
+        raise ValueError("fewer than two customers bought again for a positive amount")
+    (x, mean), weight = weighted_rows([x[usable], mean[usable]], given)
+    logs = np.log(mean)
+    centre = float(weight @ logs / weight.sum())
+    if weight @ (logs - centre) ** 2 / weight.sum() < LEAST_SPREAD:
+        raise ValueError("all customers spend the same amount, so its spread is unknown")
+    scale = float(weight @ mean / weight.sum())
+    return AmountRows(x, mean / scale, weight), scale
 
 
 def _known_columns(X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

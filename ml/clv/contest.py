@@ -20,8 +20,12 @@ from ml.clv.value import PURCHASE_MODELS, TITLES, CustomerValue
 from ml.evaluation.metrics import normalised_gini
 
 HURDLE_CANDIDATES = ("hurdle", "blend")
+DAYS_A_YEAR = 365
 SEASON_LIMITS = (0.5, 2.0)
 """A factor beyond these says that the company was another one a year ago, not another season."""
+CLEAR_LEAD = 0.01
+"""A single model must be ahead of the blend by more than this: what one of two is ahead of the
+other in one period it mostly loses in the next, and their mean does not (decision 13)."""
 MOST_JUDGED = 20_000
 """The contest looks at about so many customers, chosen by a hash of the key."""
 
@@ -123,8 +127,9 @@ def choose(known: pd.DataFrame, past: Sequence[Period]) -> Choice:
 
     Candidates are fitted at the latest earlier cut-off and ranked by the mean of two normalised
     Ginis in the days that followed: of amounts and of purchase days, since both are published. A
-    hurdle model takes part where a still earlier period could teach it. Without any earlier
-    period the likelihood decides between the purchase models (Akaike).
+    hurdle model takes part where a still earlier period could teach it, and with it the blend,
+    which wins unless another is clearly ahead. Without any earlier period the likelihood decides
+    between the purchase models (Akaike).
 
     Args:
         known: Buyers at the cut-off before the reported period.
@@ -144,6 +149,13 @@ def choose(known: pd.DataFrame, past: Sequence[Period]) -> Choice:
     empty = dict.fromkeys(("normalised_gini", "order_normalised_gini", "total_bias_rate"), np.nan)
     table = _table({name: empty | {"score": score} for name, score in scores.items()}, winner)
     return Choice(winner, winner, "by likelihood, for want of an earlier period", table)
+
+
+def winner_of(scores: Mapping[str, float]) -> str:
+    """The highest score; the blend, where it took part and nothing is clearly ahead of it."""
+    best = max(scores, key=lambda name: scores[name])
+    blend = scores.get("blend", -np.inf)
+    return "blend" if scores[best] - blend <= CLEAR_LEAD else best
 
 
 def _part(one: Period) -> Period:
@@ -170,7 +182,7 @@ def _judge(period: Period, earlier: Sequence[Period]) -> Choice | None:
         rows |= {name: _scores(entered[name], period) for name in HURDLE_CANDIDATES}
     if not all(np.isfinite(row["score"]) for row in rows.values()):
         return None
-    winner = max(rows, key=lambda name: rows[name]["score"])
+    winner = winner_of({name: row["score"] for name, row in rows.items()})
     how = f"best of {len(rows)} in the {period.days} days before the cut-off"
     return Choice(winner, base, how, _table(rows, winner))
 
@@ -195,7 +207,11 @@ def _table(rows: Mapping[str, Mapping[str, float]], winner: str) -> pd.DataFrame
 
 
 def season_factors(year: YearBefore | None, base: str) -> dict[int, float]:
-    """Ratio of what was spent after the same day a year ago to what was then expected.
+    """How the days after the same day a year ago differed from the year that they began.
+
+    For each number of days the ratio of what was spent to what a model fitted on that day
+    expected, divided by the same ratio over the whole year: the model's own error of level is in
+    both and is no season.
 
     Args:
         year: That cut-off; None, and no factor, where it is too early.
@@ -204,18 +220,21 @@ def season_factors(year: YearBefore | None, base: str) -> dict[int, float]:
     Returns:
         Days -> factor, within ``SEASON_LIMITS``, for those below a year.
     """
-    if year is None:
+    if year is None or DAYS_A_YEAR not in year.amounts:
         return {}
     try:
-        model = fit_values(year.features, 365, 0.0, [base])[base]
+        model = fit_values(year.features, DAYS_A_YEAR, 0.0, [base])[base]
     except TooLittleDataError:
         return {}
-    found = {}
-    for days, amounts in year.amounts.items():
-        expected = float(model.expected_spending(year.features, days).sum())
-        if days < 365 and expected > 0:
-            found[days] = float(np.clip(amounts.sum() / expected, *SEASON_LIMITS))
-    return found
+    ratios = {
+        days: float(amounts.sum() / model.expected_spending(year.features, days).sum())
+        for days, amounts in year.amounts.items()
+        if days <= DAYS_A_YEAR
+    }
+    level = ratios.pop(DAYS_A_YEAR)
+    if not level > 0:
+        return {}
+    return {days: float(np.clip(ratio / level, *SEASON_LIMITS)) for days, ratio in ratios.items()}
 
 
 def title(winner: str, base: str) -> str:

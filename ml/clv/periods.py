@@ -129,7 +129,10 @@ def year_before(
     amounts = {}
     for _, days in dates:
         after = labels.loc[labels["cut_off_on"] == cut_off_on]
-        amounts[days] = period(there, after, days).amount
+        try:
+            amounts[days] = period(there, after, days).amount
+        except TooLittleDataError:  # not over yet
+            continue
     return YearBefore(there, amounts)
 
 

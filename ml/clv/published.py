@@ -44,9 +44,8 @@ class PublishedValue(BaseEstimator):
     The interval reaches further by the logarithm of that factor, in quadrature: what two models
     do not agree on is not known.
 
-    Where the same season was seen a year earlier, all orders are multiplied by the ratio of what
-    customers then spent to what the purchase model, fitted before, expected of them; from a
-    horizon of a year on there is no season.
+    Where the same season was seen a year earlier, all orders are multiplied by how it differed from
+    its year (``contest.season_factors``); from a horizon of a year on there is no season.
 
     Args:
         winner: ``bg_nbd``, ``mbg_nbd``, ``pareto_nbd``, ``hurdle`` or ``blend``.

@@ -174,7 +174,7 @@ def train_clv(
     comparison = comparison_table(holdout)
     return TrainingResult(
         status=TRAINED,
-        reason=_reason(final, choice) + _suspicious(known),
+        reason=_reason(final, choice) + suspicious_features(known),
         estimator=final,
         parameters=settings | _parameters(final, finals, choice),
         evaluation=_evaluation(comparison, holdout.candidates, choice, before_season),
@@ -200,7 +200,7 @@ def train_clv(
     )
 
 
-def _suspicious(known: pd.DataFrame) -> str:
+def suspicious_features(known: pd.DataFrame) -> str:
     """A warning where a feature alone tells who will buy; else nothing."""
     bought = (known["future_purchase_day_count"].astype(float) > 0).to_numpy(dtype=float)
     if not 0 < bought.sum() < bought.size:

@@ -74,6 +74,17 @@ def test_a_weight_is_a_repetition():
     np.testing.assert_allclose(estimates(weighted), estimates(repeated), rtol=1e-8)
 
 
+def test_bootstrap_agrees_with_the_hessian():
+    model = GammaGamma().fit(DRAWN)
+    drawn = model.bootstrap(DRAWN, draws=60, seed=1)
+    pd.testing.assert_frame_equal(drawn, model.bootstrap(DRAWN, draws=60, seed=1))
+    spread = np.log(drawn).std().to_numpy()
+    np.testing.assert_allclose(spread, np.sqrt(np.diag(model.log_covariance_)), rtol=0.35)
+    assert np.all(
+        (drawn.quantile(0.02) < estimates(model)) & (drawn.quantile(0.98) > estimates(model))
+    )
+
+
 def test_sensitivity_equals_differences_of_the_prediction():
     model = GammaGamma().fit(DRAWN)
     found, centre, step = model.log_sensitivity(DRAWN), estimates(model), 1e-6

@@ -62,6 +62,12 @@ def train(frames: dict[str, pd.DataFrame], champion: CustomerValue | None = None
 
 COMPANY = company()
 RESULT = train(COMPANY)
+"""With its pictures, which all others do without."""
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch):
+    monkeypatch.setattr("ml.clv.training.figures", lambda *_: {})
 
 
 def test_a_model_that_ranks_better_than_the_naive_rows_is_promoted():

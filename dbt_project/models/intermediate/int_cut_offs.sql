@@ -125,17 +125,24 @@ season_horizons as (
 
     select clv_holdout_days as horizon_days from settings
 
+    union
+
+    select cast({{ year_days }} as integer) as horizon_days
+
 ),
 
--- a year before the holdout and before today, where a horizon is shorter than the year
+-- a year before the holdout and before today: what then came in the days that are asked for, as
+-- against the whole year
 value_seasons as (
 
     select
-        {{ add_days('as_of', '-clv_holdout_days - ' ~ year_days) }} as cut_off_on,
-        clv_holdout_days as horizon_days,
+        {{ add_days('settings.as_of', '-settings.clv_holdout_days - ' ~ year_days) }} as cut_off_on,
+        season_horizons.horizon_days,
         'clv_season_evaluation' as purpose
     from settings
-    where clv_holdout_days < {{ year_days }}
+    inner join season_horizons
+        on season_horizons.horizon_days in (settings.clv_holdout_days, {{ year_days }})
+    where settings.clv_holdout_days < {{ year_days }}
 
     union all
 
@@ -145,7 +152,7 @@ value_seasons as (
         'clv_season' as purpose
     from settings
     cross join season_horizons
-    where season_horizons.horizon_days < {{ year_days }}
+    where season_horizons.horizon_days <= {{ year_days }}
 
 ),
 
