@@ -66,6 +66,11 @@ SPEC = ModelSpec(
         "second_category_probability": "double",
     },
     description="Category of the next purchase. Grain: one row for every customer with an order.",
+    limits=(
+        "Given that the customer buys again: it does not say whether, nor when.",
+        "Only the category of most money of a purchase day counts.",
+        "The category of a product is today's, also for old purchases.",
+    ),
     training_reads=_READS,
     scoring_reads=(*_READS, "features.customer_features"),
     settings=lambda s: {"as_of": s.as_of, "horizon_days": s.horizon_days},

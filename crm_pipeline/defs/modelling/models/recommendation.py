@@ -135,6 +135,12 @@ SPEC = ModelSpec(
     },
     description="What to offer to whom next, best first, each with its reason. Grain: one row per "
     "customer with an order and rank; empty while no recommender has earned its place.",
+    limits=(
+        "It ranks what customers would buy anyway; what an offer adds is for an experiment to say.",
+        "The score orders the products of one customer; it is no probability.",
+        "A reason is the purchase that weighed most in the score, not why somebody buys.",
+        "What it did not see it does not know: prices, margins, seasons of a first year.",
+    ),
     training_reads=_READS,
     scoring_reads=(*_READS, "features.customer_features"),
     settings=lambda s: {
