@@ -55,7 +55,7 @@ CONTRACT = {
     "single_event_amount?, cumulative_amount?, discounted_amount?, last_order_on?, "
     "contribution_share?, lifecycle_stage?, previous_stage?, stage_since_on?, segment_name?, "
     "clv_amount?, churn_probability?, risk_band?, segment_status?, clv_status?, churn_status?, "
-    "next_offer?",
+    "next_category?, next_offer?",
     "scores.customer_segments": "customer_key, as_of, status, segment_id? [integer], "
     "segment_name?, distance? [double], model_version?",
     "scores.customer_clv": "customer_key, as_of, status, horizon_days, alive_probability?, "

@@ -55,6 +55,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "scores.customer_segments": {**_STATUS, "segment_id": 3, "distance": 0.5},
     "scores.product_rules": {
         "antecedent_key": "demo:SKU-1", "consequent_key": "demo:SKU-2",
+        "item_level": "product", "lift": 2.5, "consequent_count": 25,
         "antecedent_count": 30, "rule_count": 20, "support_rate": 0.01, "confidence_rate": 0.4,
         "p_value": 1e-9, "adjusted_p_value": 0.01,
     },
