@@ -48,13 +48,6 @@ class Purchases:
         """Return what was known at the end of ``cut_off``, with the same customers."""
         return self._where(is_known(self.day, cut_off))
 
-    def first_after(self, cut_off: int, last: int) -> Purchases:
-        """Return each customer's first purchase after ``cut_off`` and by ``last``."""
-        later = self._where((self.day > cut_off) & (self.day <= last))
-        first = np.ones(len(later.customer), dtype=bool)
-        first[1:] = later.customer[1:] != later.customer[:-1]
-        return later._where(first)
-
     def _where(self, chosen: NDArray[np.bool_]) -> Purchases:
         return Purchases(
             self.customers, self.customer[chosen], self.day[chosen], self.category[chosen]

@@ -30,14 +30,38 @@ STEPS = 10
 HALF_LIVES = (60.0, 180.0, 720.0)
 
 
+MAX_EVENTS = 5
+"""Purchases of one customer that a period counts at most, the first of it."""
+
+
 @dataclass(frozen=True)
 class _Period:
-    """Customers known at a cut-off who bought again by ``until``, and what."""
+    """Purchases after a cut-off, of customers who had bought before, and what was known at each.
+
+    Attributes:
+        cut_off: Last day that the models are fitted on.
+        until: Last day of the period.
+        events: One "customer" a purchase, whose history ends the day before it; days are moved,
+            so that this is the cut-off.
+        customer: Number of the customer who made each purchase, ascending.
+        category: What was bought.
+    """
 
     cut_off: int
     until: int
-    rows: IntArray
+    events: Purchases
+    customer: IntArray
     category: np.ndarray
+
+    @property
+    def customer_count(self) -> int:
+        """Customers with a purchase in the period."""
+        return len(np.unique(self.customer))
+
+    def by_customer(self, values: FloatArray) -> FloatArray:
+        """Return each customer's mean over their purchases."""
+        number = np.unique(self.customer, return_inverse=True)[1]
+        return np.bincount(number, weights=values) / np.bincount(number)
 
     @property
     def name(self) -> str:
@@ -56,7 +80,9 @@ def train_next_category(
 
     With a window of ``horizon_days`` (a quarter of the history where that is shorter), the
     mixture is chosen by log-loss on the last window but one, and examined on the last one, beside
-    popularity and the champion, each fitted on what was known before.
+    popularity and the champion, each fitted on what was known before the window. Each purchase of
+    a window is predicted from what its customer had bought before it; a customer counts once, with
+    the mean over their purchases.
 
     Args:
         days: Customer x day x category, with the money spent.
@@ -84,10 +110,10 @@ def train_next_category(
         return too_little_data("choice", reason, parameters)
     earlier, later = (_period(purchases, end - n * window, end - (n - 1) * window) for n in (2, 1))
     for period in (earlier, later):
-        if len(period.rows) < MIN_CUSTOMERS:
+        if period.customer_count < MIN_CUSTOMERS:
             reason = (
-                f"{len(period.rows)} customers bought again in {period.name}; the next category "
-                f"needs {MIN_CUSTOMERS}"
+                f"{period.customer_count} customers bought again in {period.name}; the next "
+                f"category needs {MIN_CUSTOMERS}"
             )
             return too_little_data("choice", reason, parameters)
     with threadpool_limits(1):
@@ -99,13 +125,13 @@ def train_next_category(
         rivals["popularity"].fit(purchases, cut_off=later.cut_off)
         if champion is not None:
             rivals["champion"] = _comparable(champion, later.cut_off)
-        shares = {name: _shares(model, purchases, later) for name, model in rivals.items()}
-    losses = {name: -np.log(share) for name, (share, _) in shares.items()}
+        shares = {name: _shares(model, later) for name, model in rivals.items()}
+    losses = {name: later.by_customer(-np.log(share)) for name, (share, _) in shares.items()}
     figures = {
         name: {
             "log_loss": float(losses[name].mean()),
-            "accuracy": float((rank == 0).mean()),
-            "top_3_accuracy": float((rank < 3).mean()),
+            "accuracy": float(later.by_customer((rank == 0).astype(float)).mean()),
+            "top_3_accuracy": float(later.by_customer((rank < 3).astype(float)).mean()),
         }
         for name, (_, rank) in shares.items()
     }
@@ -124,8 +150,8 @@ def train_next_category(
         status=TRAINED,
         reason=(
             f"own {mixture['own_weight']:.1f}, chain {mixture['chain_weight']:.1f}, the rest "
-            f"popularity; chosen on {earlier.name} ({len(earlier.rows)} customers), examined on "
-            f"{later.name} ({len(later.rows)} customers)"
+            f"popularity; chosen on {earlier.name} ({earlier.customer_count} customers), "
+            f"examined on {later.name} ({later.customer_count} customers)"
         ),
         estimator=estimator,
         parameters={**parameters, **mixture, "category_count": len(estimator.categories_)},
@@ -142,10 +168,24 @@ def train_next_category(
 
 
 def _period(purchases: Purchases, cut_off: int, until: int) -> _Period:
-    known = np.unique(purchases.until(cut_off).customer)
-    first = purchases.first_after(cut_off, until)
-    kept = np.isin(first.customer, known)
-    return _Period(cut_off, until, first.customer[kept], first.category[kept].astype(str))
+    customer, day = purchases.customer, purchases.day
+    starts = np.searchsorted(customer, customer)
+    place = np.arange(len(customer)) - starts
+    inside = np.flatnonzero((place > 0) & (day > cut_off) & (day <= until))
+    # entries are by customer and day: the earlier ones of a customer precede an event
+    order = np.arange(len(inside)) - np.searchsorted(customer[inside], customer[inside])
+    chosen = inside[order < MAX_EVENTS]
+    lengths = place[chosen]
+    event = np.repeat(np.arange(len(chosen)), lengths)
+    offset = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    row = np.repeat(starts[chosen], lengths) + offset
+    events = Purchases(
+        np.arange(len(chosen)).astype(object),
+        event,
+        day[row] - (day[chosen][event] - 1) + cut_off,
+        purchases.category[row],
+    )
+    return _Period(cut_off, until, events, customer[chosen], purchases.category[chosen].astype(str))
 
 
 def _choose(purchases: Purchases, period: _Period) -> tuple[dict[str, float], pd.DataFrame]:
@@ -154,17 +194,17 @@ def _choose(purchases: Purchases, period: _Period) -> tuple[dict[str, float], pd
     for half_life in HALF_LIVES:
         model = NextCategory(half_life_days=half_life).fit(purchases, cut_off=period.cut_off)
         own, chain = (
-            _of_bought(part[period.rows], model, period)
-            for part in model.parts(purchases, period.cut_off)
+            _of_bought(part, model, period) for part in model.parts(period.events, period.cut_off)
         )
-        popular = np.tile(model.popularity_, (len(period.rows), 1))
+        popular = np.tile(model.popularity_, (len(period.customer), 1))
         rest = _of_bought(popular, model, period)
         for one, other in product(range(STEPS + 1), repeat=2):
             if one + other > STEPS:
                 continue
             weights = one / STEPS, other / STEPS
             share = weights[0] * own + weights[1] * chain + (1 - sum(weights)) * rest
-            loss = float(-np.log(np.maximum(share, PROBABILITY_FLOOR)).mean())
+            losses = -np.log(np.maximum(share, PROBABILITY_FLOOR))
+            loss = float(period.by_customer(losses).mean())
             tried.append((*weights, half_life, round(loss, 9)))
     names = ["own_weight", "chain_weight", "half_life_days", "log_loss"]
     table = pd.DataFrame(tried, columns=names)
@@ -180,11 +220,9 @@ def _of_bought(shares: FloatArray, model: NextCategory, period: _Period) -> Floa
     return np.where(names[place] == period.category, share, 0.0)
 
 
-def _shares(
-    model: NextCategory, purchases: Purchases, period: _Period
-) -> tuple[FloatArray, IntArray]:
+def _shares(model: NextCategory, period: _Period) -> tuple[FloatArray, IntArray]:
     """Return (the share of what was bought, how many categories had more)."""
-    shares = model.predict_proba(purchases, period.cut_off)[period.rows]
+    shares = model.predict_proba(period.events, period.cut_off)
     bought = _of_bought(shares, model, period)
     rank = (shares.round(9) > bought.round(9)[:, None]).sum(axis=1)
     return np.maximum(bought, PROBABILITY_FLOOR), rank

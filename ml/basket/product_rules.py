@@ -1,4 +1,8 @@
-"""Which rules are worth telling: the search with its limits, and the table that comes of it."""
+"""Which rules are worth telling: the search with its limits, and the table that comes of it.
+
+Rules are sought between products, and between the subcategories and categories that they belong to:
+where products are many and orders few, only these are sold together often enough to tell.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +26,12 @@ MAX_SETS = 200_000
 """Large baskets of a wholesaler have millions of frequent sets: then more support is asked for."""
 MAX_RULES = 5_000
 
+LEVELS = ("product", "subcategory", "category")
 COLUMNS = (
-    "antecedent_product_key",
-    "antecedent_2_product_key",
-    "consequent_product_key",
+    "item_level",
+    "antecedent_key",
+    "antecedent_2_key",
+    "consequent_key",
     "antecedent_name",
     "consequent_name",
     "order_count",
@@ -37,17 +43,30 @@ DIGITS = 9
 
 
 def product_rules(lines: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
-    """Return the rules between products that are significant and not redundant, one consequent.
+    """Return the rules that are significant and not redundant, one item on the right.
 
     Args:
         lines: ``order_key``, ``product_key``: one row an order line of merchandise.
-        products: ``product_key``, ``product_name`` (may be null: then the key stands for it).
+        products: ``product_key`` (unique), ``product_name``, ``category``, ``subcategory``; all
+            but the key may be null: the key stands for a name, and a line without a category
+            takes no part in the rules of categories.
 
     Returns:
-        One row a rule, ``COLUMNS``, ordered by its keys; empty where nothing is bought together.
-        ``antecedent_2_product_key`` is null in rules with one product on the left, ``conviction``
-        where it is infinite. Figures are rounded.
+        One row a rule, ``COLUMNS``, ordered by level and keys; empty where nothing is bought
+        together. ``antecedent_2_key`` is null in rules with one item on the left,
+        ``conviction`` where it is infinite. Figures are rounded.
     """
+    known = products.set_index("product_key")
+    names = known["product_name"].dropna().to_dict()
+    parts = [_level(lines, names, "product")]
+    for level in LEVELS[1:]:
+        groups = lines["product_key"].map(known[level].dropna().to_dict())
+        grouped = lines[["order_key"]].assign(product_key=groups.astype(object))
+        parts.append(_level(grouped[groups.notna().to_numpy()], {}, level))
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+
+
+def _level(lines: pd.DataFrame, names: dict[str, str], level: str) -> pd.DataFrame:
     baskets = make_baskets(lines)
     itemsets = frequent_products(baskets)
     rules = association_rules(itemsets, min_confidence=MIN_CONFIDENCE)
@@ -56,7 +75,7 @@ def product_rules(lines: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
     ]
     # the best supported, of equal evidence the stronger
     told = told.sort_values(["p_value", "lift"], ascending=[True, False], kind="stable")
-    return _table(told.head(MAX_RULES), products, baskets.order_count)
+    return _table(told.head(MAX_RULES), names, level, baskets.order_count)
 
 
 def frequent_products(baskets: Baskets) -> Itemsets:
@@ -69,20 +88,20 @@ def frequent_products(baskets: Baskets) -> Itemsets:
             least = math.ceil(1.5 * least)
 
 
-def _table(rules: pd.DataFrame, products: pd.DataFrame, order_count: int) -> pd.DataFrame:
-    names = dict(zip(products["product_key"], products["product_name"], strict=True))
-
+def _table(
+    rules: pd.DataFrame, names: dict[str, str], level: str, order_count: int
+) -> pd.DataFrame:
     def name(key: str) -> str:
-        known = names.get(key)
-        return str(known) if isinstance(known, str) and known else key
+        return names.get(key) or key
 
     left = rules["antecedent"].tolist()
     right = [keys[0] for keys in rules["consequent"]]
     table = pd.DataFrame(
         {
-            "antecedent_product_key": [keys[0] for keys in left],
-            "antecedent_2_product_key": [keys[1] if len(keys) > 1 else None for keys in left],
-            "consequent_product_key": right,
+            "item_level": level,
+            "antecedent_key": [keys[0] for keys in left],
+            "antecedent_2_key": [keys[1] if len(keys) > 1 else None for keys in left],
+            "consequent_key": right,
             "antecedent_name": [" + ".join(map(name, keys)) for keys in left],
             "consequent_name": [name(key) for key in right],
             "order_count": order_count,
@@ -98,7 +117,7 @@ def _table(rules: pd.DataFrame, products: pd.DataFrame, order_count: int) -> pd.
         },
         columns=list(COLUMNS),
     )  # fmt: skip
-    second = table["antecedent_2_product_key"].fillna("")
-    keys = ["antecedent_product_key", "_second", "consequent_product_key"]
+    second = table["antecedent_2_key"].fillna("")
+    keys = ["antecedent_key", "_second", "consequent_key"]
     table = table.assign(_second=second).sort_values(keys, ignore_index=True)
     return table.drop(columns="_second")

@@ -55,7 +55,7 @@ CONTRACT = {
     "single_event_amount?, cumulative_amount?, discounted_amount?, last_order_on?, "
     "contribution_share?, lifecycle_stage?, previous_stage?, stage_since_on?, segment_name?, "
     "clv_amount?, churn_probability?, risk_band?, segment_status?, clv_status?, churn_status?, "
-    "next_offer?",
+    "next_category?, next_offer?",
     "scores.customer_segments": "customer_key, as_of, status, segment_id? [integer], "
     "segment_name?, distance? [double], model_version?",
     "scores.customer_clv": "customer_key, as_of, status, horizon_days, alive_probability?, "
@@ -73,8 +73,8 @@ CONTRACT = {
     "next_category_probability?, second_category?, second_category_probability?, model_version?",
     "scores.customer_recommendations": "customer_key, as_of, recommendation_rank [integer], "
     "product_key, score [double], reason, reason_product_key?, model_version",
-    "scores.product_rules": "antecedent_product_key, antecedent_2_product_key?, "
-    "consequent_product_key, as_of, antecedent_name, consequent_name, order_count, "
+    "scores.product_rules": "item_level, antecedent_key, antecedent_2_key?, "
+    "consequent_key, as_of, antecedent_name, consequent_name, order_count, "
     "antecedent_count, consequent_count, rule_count, support_rate, confidence_rate, lift [double], "
     "leverage [double], conviction? [double], p_value [double], adjusted_p_value [double], "
     "improvement [double]",

@@ -207,6 +207,30 @@ def test_scores_name_the_champion_that_gave_them(db):
         assert all(version is None for status, version, _ in versions if status != "scored")
 
 
+def test_everybody_is_offered_ten_goods_that_they_have_not_bought(db):
+    buyers = db.execute("select count(*) from scores.customer_clv").fetchone()
+    offered = "select customer_key, count(*), max(recommendation_rank) from " \
+              "scores.customer_recommendations group by 1"  # fmt: skip
+    rows = db.execute(offered).fetchall()
+    assert (len(rows),) == buyers
+    assert {row[1:] for row in rows} == {(10, 10)}
+    wrong = db.execute(
+        "select count(*) from scores.customer_recommendations join marts.dim_products "
+        "using (product_key) where not is_merchandise"
+    ).fetchone()
+    again = db.execute(
+        "select count(*) from scores.customer_recommendations "
+        "semi join marts.fct_order_items using (customer_key, product_key)"
+    ).fetchone()
+    assert (wrong, again) == ((0,), (0,))
+    assert buyers == db.execute(
+        "select count(*) from marts.customer_360 join scores.customer_recommendations as r "
+        "using (customer_key) join marts.dim_products as p using (product_key) "
+        "where r.recommendation_rank = 1 and next_offer = p.product_name"
+    ).fetchone()  # fmt: skip
+    assert db.execute("select count(*) > 0 from scores.product_rules").fetchone() == (True,)
+
+
 def test_parquet_is_row_for_row_what_the_file_holds_in_key_order(db, demo_home):
     folder = demo_home / "published" / "parquet"
     tables = [name for name in described(db) if not name.startswith("meta.")]

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ml.basket import next_category as module
 from ml.basket.next_category import SKOPS_TRUSTED_TYPES, NextCategory, main_categories
-from ml.basket.next_category_training import train_next_category
+from ml.basket.next_category_training import _period, train_next_category
 from ml.evaluation.gate import decide
 from ml.evaluation.leakage import scramble_after
 
@@ -79,6 +79,25 @@ def test_a_pure_chain_gets_the_chain_s_weight():
 def test_customers_without_any_pattern_are_refused():
     promoted = [decide(train(company(seed=s, habit=0, chain=0))).promoted for s in range(3)]
     assert sum(promoted) <= 1
+
+
+def test_each_purchase_is_predicted_from_what_came_before_it():
+    frame = pd.DataFrame(
+        [("s:1", "2026-06-01", "a", 1.0), ("s:1", "2026-06-10", "b", 1.0),
+         ("s:1", "2026-06-20", "c", 1.0), ("s:2", "2026-06-15", "a", 1.0),
+         ("s:2", "2026-06-16", "b", 1.0), ("s:3", "2026-06-17", "b", 1.0)],
+        columns=["customer_key", "ordered_on", "category", "category_amount"],
+    )  # fmt: skip
+    cut = number(date(2026, 6, 5))
+    period = _period(main_categories(frame), cut, number(AS_OF))
+    assert period.customer.tolist() == [0, 0, 1]
+    assert period.category.tolist() == ["b", "c", "b"]
+    histories = [period.events.category[period.events.customer == n].tolist() for n in range(3)]
+    assert histories == [["a"], ["a", "b"], ["a"]]
+    # a purchase of the day before stands at the cut-off
+    assert period.events.day.tolist() == [cut - 8, cut - 18, cut - 9, cut]
+    assert period.by_customer(np.array([1.0, 3.0, 5.0])).tolist() == [2.0, 5.0]
+    assert period.customer_count == 2
 
 
 def test_shares_sum_to_one_and_by_hand_are_these():

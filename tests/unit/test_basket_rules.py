@@ -29,7 +29,12 @@ def lines(*orders: str) -> pd.DataFrame:
 
 ORDERS = ["abc", "ab", "ab", "ad", "bc", "abd", "c", "abc"]
 PRODUCTS = pd.DataFrame(
-    {"product_key": list("abcd"), "product_name": ["Anvil", "Bolt", None, "Drill"]}
+    {
+        "product_key": list("abcd"),
+        "product_name": ["Anvil", "Bolt", None, "Drill"],
+        "category": None,
+        "subcategory": None,
+    }
 )
 
 
@@ -231,11 +236,11 @@ def company() -> pd.DataFrame:
 def test_the_table_holds_the_rules_worth_telling(company):
     table = product_rules(company, PRODUCTS)
     assert tuple(table.columns) == COLUMNS
-    pairs = list(zip(table["antecedent_product_key"], table["consequent_product_key"], strict=True))
+    pairs = list(zip(table["antecedent_key"], table["consequent_key"], strict=True))
     assert pairs == [("a", "b"), ("b", "a")]
     row = table.iloc[0]
     assert (row["antecedent_name"], row["consequent_name"]) == ("Anvil", "Bolt")
-    assert row["antecedent_2_product_key"] is None
+    assert row["antecedent_2_key"] is None
     assert (row["order_count"], row["rule_count"], row["antecedent_count"]) == (170, 30, 35)
     assert row["confidence_rate"] == pytest.approx(30 / 35)
     assert row["adjusted_p_value"] < 0.05
@@ -250,15 +255,37 @@ def test_a_rule_of_two_on_the_left_needs_both():
     # c is bought when a and b are, hardly with one of them
     orders = ["abc"] * 40 + ["a"] * 60 + ["b"] * 60 + ["c"] * 30 + ["d"] * 200
     table = product_rules(lines(*orders), PRODUCTS)
-    both = table[table["antecedent_2_product_key"].notna()]
+    both = table[table["antecedent_2_key"].notna()]
     assert ("a", "b", "c") in set(
-        zip(both["antecedent_product_key"], both["antecedent_2_product_key"],
-            both["consequent_product_key"], strict=True)
+        zip(both["antecedent_key"], both["antecedent_2_key"],
+            both["consequent_key"], strict=True)
     )  # fmt: skip
-    row = both[both["consequent_product_key"] == "c"].iloc[0]
+    row = both[both["consequent_key"] == "c"].iloc[0]
     assert row["antecedent_name"] == "Anvil + Bolt"
     assert pd.isna(row["conviction"])
     assert row["improvement"] == pytest.approx(1 - 0.4)
+
+
+def test_categories_have_rules_of_their_own():
+    """Each product is sold too seldom with any other one, their subcategories are not."""
+    rng = np.random.default_rng(0)
+    orders = [chr(97 + rng.integers(8)) + chr(105 + rng.integers(8)) for _ in range(40)]
+    orders += [chr(113 + rng.integers(8)) for _ in range(400)]
+    letters = [chr(97 + number) for number in range(24)]
+    kinds = [("tools", "fixings", "paint")[number // 8] for number in range(24)]
+    products = pd.DataFrame(
+        {
+            "product_key": letters,
+            "product_name": letters,
+            "category": ["hardware" if kind != "paint" else None for kind in kinds],
+            "subcategory": kinds,
+        }
+    )
+    table = product_rules(lines(*orders), products)
+    assert set(table["item_level"]) == {"subcategory"}
+    pairs = list(zip(table["antecedent_key"], table["consequent_key"], strict=True))
+    assert pairs == [("fixings", "tools"), ("tools", "fixings")]
+    assert table["order_count"].tolist() == [440, 440]
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ GOOD: dict[str, dict[str, Any]] = {
         "segment_id": range(1, 1 + ROWS), "segment_name": "Many pages", "session_share": 0.4,
     },
     "scores.product_rules": {
-        "antecedent_product_key": "demo:SKU-1", "consequent_product_key": "demo:SKU-2",
+        "antecedent_key": "demo:SKU-1", "consequent_key": "demo:SKU-2",
+        "item_level": "product", "lift": 2.5, "consequent_count": 25,
         "antecedent_count": 30, "rule_count": 20, "support_rate": 0.01, "confidence_rate": 0.4,
         "p_value": 1e-9, "adjusted_p_value": 0.01,
     },

@@ -102,6 +102,12 @@ churn as (
 
 ),
 
+categories as (
+
+    select * from {{ source('scores', 'customer_next_category') }}
+
+),
+
 offers as (
 
     select
@@ -179,6 +185,7 @@ select
     churn.status as churn_status,
     churn.churn_probability,
     churn.risk_band,
+    categories.next_category,
     offers.next_offer
 from customers
 cross join settings
@@ -210,6 +217,10 @@ left join churn
     on
         customers.customer_key = churn.customer_key
         and settings.as_of = churn.as_of
+left join categories
+    on
+        customers.customer_key = categories.customer_key
+        and settings.as_of = categories.as_of
 left join offers
     on
         customers.customer_key = offers.customer_key

@@ -1,4 +1,4 @@
-"""Product rules: who buys this also buys that."""
+"""Rules of products, subcategories and categories: who buys this also buys that."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def _frames(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> Frames:
             {"as_of": settings.as_of},
         ).df(),
         "products": con.execute(
-            "select product_key, product_name from marts.dim_products order by product_key"
+            "select product_key, product_name, category, subcategory from marts.dim_products "
+            "order by product_key"
         ).df(),
     }
 
@@ -46,9 +47,10 @@ SPEC = AnalysisSpec(
     package="basket",
     tables={
         "product_rules": {
-            "antecedent_product_key": "varchar",
-            "antecedent_2_product_key": "varchar",
-            "consequent_product_key": "varchar",
+            "item_level": "varchar",
+            "antecedent_key": "varchar",
+            "antecedent_2_key": "varchar",
+            "consequent_key": "varchar",
             "as_of": "date",
             "antecedent_name": "varchar",
             "consequent_name": "varchar",

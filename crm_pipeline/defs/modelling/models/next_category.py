@@ -67,8 +67,9 @@ SPEC = ModelSpec(
     },
     description="Category of the next purchase. Grain: one row for every customer with an order.",
     limits=(
-        "It knows the order of purchases only; a category that a customer never saw may "
-        "still be the right one.",
+        "Given that the customer buys again: it does not say whether, nor when.",
+        "Only the category of most money of a purchase day counts.",
+        "The category of a product is today's, also for old purchases.",
     ),
     training_reads=_READS,
     scoring_reads=(*_READS, "features.customer_features"),

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 HISTORY_DAYS = 730
 """Two years: every season twice; what was bought before says little of what is wanted now."""
 
+COUNTED_ON = (
+    "cast(timezone((select time_zone from control.run_settings), timezone('UTC', counted_at)) "
+    "as date)"
+)
+"""Business day of a count, as ``business_day`` has it in dbt."""
+
 _READS = (
     "marts.fct_order_items",
     "marts.dim_products",
@@ -54,11 +60,11 @@ def _frames(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> Frames:
         ).df(),
         # one count a product and day: the last
         "inventory": con.execute(
-            "select product_key, cast(counted_at as date) as counted_on, "
+            f"select product_key, {COUNTED_ON} as counted_on, "
             "cast(arg_max(on_hand_quantity, (counted_at, inventory_key)) as double) "
             "as on_hand_quantity from intermediate.int_inventory__unioned "
             "where product_key is not null and on_hand_quantity is not null "
-            "and cast(counted_at as date) <= $as_of group by all order by all",
+            f"and {COUNTED_ON} <= $as_of group by all order by all",
             as_of,
         ).df(),
         "rules": frame(con, "select * from seeds.recommendation_rules order by all"),
@@ -130,9 +136,10 @@ SPEC = ModelSpec(
     description="What to offer to whom next, best first, each with its reason. Grain: one row per "
     "customer with an order and rank; empty while no recommender has earned its place.",
     limits=(
-        "It ranks what is bought, not what an offer would add to it: for that see customer_uplift.",
-        "New customers and new products are recommended by what they resemble, without "
-        "evidence of their own.",
+        "It ranks what customers would buy anyway; what an offer adds is for an experiment to say.",
+        "The score orders the products of one customer; it is no probability.",
+        "A reason is the purchase that weighed most in the score, not why somebody buys.",
+        "What it did not see it does not know: prices, margins, seasons of a first year.",
     ),
     training_reads=_READS,
     scoring_reads=(*_READS, "features.customer_features"),
