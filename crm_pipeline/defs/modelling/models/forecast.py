@@ -93,6 +93,12 @@ SPEC = ModelSpec(
     },
     description="Gross amount, orders and active customers of the days, weeks and months ahead. "
     "Grain: one row per series, period grain and period.",
+    limits=(
+        "Gross amounts: what comes back is not taken off.",
+        "With less than two years of history no season of the year is known, Christmas least of all.",
+        "Active customers sum over nothing, orders not over categories.",
+        "It goes on as before: no campaign, price or shortage that is planned is known to it.",
+    ),
     training_reads=("features.sales_periods",),
     scoring_reads=("features.sales_periods",),
     # which periods are complete depends on the day
