@@ -95,7 +95,7 @@ SPEC = ModelSpec(
     "Grain: one row per series, period grain and period.",
     limits=(
         "Gross amounts: what comes back is not taken off.",
-        "With less than two years of history no season of the year is known, Christmas least of all.",
+        "With less than two years of history no season of the year is known, and no Christmas.",
         "Active customers sum over nothing, orders not over categories.",
         "It goes on as before: no campaign, price or shortage that is planned is known to it.",
     ),
