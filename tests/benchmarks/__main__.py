@@ -4,7 +4,8 @@
 
 Names: scaling (Online Retail repeated: the pipeline, the script, dbt beside straight SQL), refresh
 (new lines landed into ten million), demo (demo companies; churn beside the true probabilities),
-orchestration, speed (BG/NBD beside lifetimes), coverage (200 simulated fits). All by default, about
+orchestration, speed (BG/NBD beside lifetimes), coverage (200 simulated fits), forecast (20 made-up
+companies, 200 permuted win models). All by default, about
 three quarters of an hour on two cores;
 ``--quick``: sizes 1 and 4, 20 fits. A target that is missed is printed, never an error.
 """
@@ -16,12 +17,19 @@ import os
 import time
 from pathlib import Path
 
-from tests.benchmarks import demo_company, orchestration, refresh, scaling, value_models
+from tests.benchmarks import (
+    demo_company,
+    forecast_quality,
+    orchestration,
+    refresh,
+    scaling,
+    value_models,
+)
 from tests.benchmarks.datasets import CHECKOUT
 from tests.benchmarks.processes import FailedError
 from tests.benchmarks.report import Report
 
-NAMES = ("orchestration", "scaling", "refresh", "demo", "speed", "coverage")
+NAMES = ("orchestration", "scaling", "refresh", "demo", "speed", "coverage", "forecast")
 REFRESHED = 18
 """Times Online Retail: ten million lines."""
 
@@ -59,6 +67,8 @@ def main() -> None:
                 demo_company.run_companies(report, folder, DEMO_SIZES, keep=options.keep)
             elif name == "speed":
                 value_models.speed(report)
+            elif name == "forecast":
+                forecast_quality.run(report, quick=options.quick)
             else:
                 value_models.coverage(report, 20 if options.quick else 200)
         except FailedError as error:
