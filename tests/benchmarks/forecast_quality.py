@@ -40,7 +40,8 @@ def _forecasts(report: Report, companies: int) -> None:
         f"{seconds:.2f} s CPU a company"
     )
     report.promise("forecast error over the seasonal naive one's", np.mean(ratios), most=0.85)
-    report.promise("share that 80 % intervals hold", mean[0], least=0.75, most=0.85)
+    # many series count few whole orders a day: of such no interval holds exactly 80 %, but more
+    report.promise("share that 80 % intervals hold", mean[0], least=0.75, most=0.88)
     report.promise("share that 95 % intervals hold", mean[1], least=0.92, most=0.98)
 
 
