@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from copy import deepcopy
 from functools import cache
 
 import numpy as np
@@ -130,7 +131,7 @@ def test_a_champion_stays_against_itself_and_a_worse_one_does_not():
     decided = decide(same)
     assert not decided.promoted
     assert "does not beat champion" in decided.reason
-    rival = train_forecast(company(), as_of=AS_OF).estimator
+    rival = deepcopy(trained().estimator)
     worse = rival.evaluated_
     worse.methods_ = {g: ["seasonal_naive"] * len(m) for g, m in worse.methods_.items()}
     assert decide(train_forecast(company(), as_of=AS_OF, champion=rival)).promoted
