@@ -24,6 +24,10 @@ MIN_COVERAGE = {"coverage_80": 0.65, "coverage_95": 0.85}
 """Of the forecast's intervals: three months are some 13 independent weeks, of which an honest 80 %
 interval holds fewer than 65 % one time in ten."""
 
+MAX_TOTAL_ERROR_RATIO = 1.0
+"""The total, which everybody looks at, may not be forecast worse than by the seasonal naive one,
+however much better its parts are (Online Retail as of 2011-12-09: 1.27)."""
+
 
 @dataclass(frozen=True)
 class GateDecision:
@@ -50,7 +54,8 @@ def decide(result: TrainingResult) -> GateDecision:
     * Ranking: higher nDCG than popularity and than the champion (paired t on the customers').
     * Choice of one among several: lower log-loss than popularity and than the champion (paired t).
     * Forecast: lower scaled error than the seasonal naive forecast and than the champion (paired t
-      on weeks of targets), and intervals that hold nearly what they promise.
+      on weeks of targets), intervals that hold nearly what they promise, and a total that is not
+      forecast worse than by the seasonal naive one.
     * Win probability: as churn.
     * Uplift: a Qini whose bootstrap interval lies above 0, that of random order, and a higher
       Qini than the response model's and the champion's (paired bootstrap).
@@ -170,6 +175,12 @@ def _forecast(gate: GateInputs) -> list[_Finding]:
         _compared("scaled error", name, paired_t(gate.candidate, losses), higher=False)
         for name, losses in opponents.items()
     ]
+    ratio = _figure(gate, "total_error_ratio")
+    passed = ratio <= MAX_TOTAL_ERROR_RATIO
+    side = "within" if passed else "above"
+    findings.append(
+        _Finding(passed, f"error of the total {ratio:.2f} of the naive one's, {side} 1")
+    )
     for name, least in MIN_COVERAGE.items():
         held = _figure(gate, name)
         word = "hold" if held >= least else "hold only"

@@ -57,7 +57,7 @@ class GateInputs:
         figures: Single numbers a rule reads. Churn: ``calibration_error``. Segments:
             ``adjusted_rand_index``. Value: ``total_bias_rate`` (predicted / actual - 1) and
             ``season_count`` (full years of history before the evaluation cut-off). Forecast:
-            ``coverage_80`` and ``coverage_95``. Win probability: as churn.
+            ``coverage_80``, ``coverage_95`` and ``total_error_ratio``. Win probability: as churn.
     """
 
     model: ModelName

@@ -19,6 +19,7 @@ from tests.benchmarks import (
     churn_models,
     decisions,
     demo_company,
+    forecast_quality,
     orchestration,
     refresh,
     rules,
@@ -81,6 +82,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Report, Options], None]]] = {
     "permutations": (
         "how often permuted labels lead to a promotion",
         lambda report, o: churn_models.permutations(report, o.repeats),
+    ),
+    "forecast": (
+        "made-up companies; permuted win models",
+        lambda report, o: forecast_quality.run(report, quick=o.quick),
     ),
     "decisions": ("allocation beside its bound; shuffled experiments", _decisions),
 }

@@ -113,7 +113,7 @@ def test_status_as_json(tiny_home, monkeypatch, capsys):
     state = json.loads(capsys.readouterr().out)
     assert state["healthy"] is True
     assert state["build"]["as_of"] == "2026-06-30"
-    assert set(state["champions"]) == {"segments", "session_segments"}
+    assert set(state["champions"]) == {"segments", "session_segments", "forecast"}
     assert {c["check_name"] for c in state["failed_checks"]} == {"candidate_earned_its_place"}
     assert {row["table_name"] for row in state["quarantine"]} >= {
         "customers", "order_items", "orders", "products", "returns", "tickets", "campaign_touches",

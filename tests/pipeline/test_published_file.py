@@ -189,7 +189,9 @@ def test_build_says_what_the_file_was_made_from(db, demo_home):
         "where decision = 'promoted'"
     ).fetchall()
     assert json.loads(champions) == dict(evaluated)
-    assert set(json.loads(champions)) >= {"segments", "session_segments", "clv", "churn"}
+    assert set(json.loads(champions)) >= {
+        "segments", "session_segments", "clv", "churn", "forecast",
+    }  # fmt: skip
 
 
 def test_scores_name_the_champion_that_gave_them(db):

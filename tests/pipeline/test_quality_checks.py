@@ -101,7 +101,9 @@ def gates(home: Path) -> dict[str, tuple[bool, str]]:
 
 
 def test_the_gate_passes_where_a_model_earned_its_place_and_warns_where_not(demo_home, tiny_home):
-    assert {passed for passed, _ in gates(demo_home).values()} == {True}
+    # 74 decided opportunities are too few for a win probability
+    too_little = {"models.win_probability_champion"}
+    assert {name for name, (passed, _) in gates(demo_home).items() if not passed} == too_little
     assert gates(tiny_home)["models.churn_champion"] == (False, "warn")
     assert gates(tiny_home)["models.clv_champion"] == (False, "warn")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from copy import deepcopy
 from functools import cache
 
 import numpy as np
@@ -129,19 +131,26 @@ def test_a_champion_stays_against_itself_and_a_worse_one_does_not():
     decided = decide(same)
     assert not decided.promoted
     assert "does not beat champion" in decided.reason
-    rival = train_forecast(company(), as_of=AS_OF).estimator
+    rival = deepcopy(trained().estimator)
     worse = rival.evaluated_
     worse.methods_ = {g: ["seasonal_naive"] * len(m) for g, m in worse.methods_.items()}
     assert decide(train_forecast(company(), as_of=AS_OF, champion=rival)).promoted
 
 
 def test_a_challenger_that_promises_too_much_stays_out():
-    result = trained()
-    figures = {**result.gate.figures, "coverage_80": 0.5}
-    gate = result.gate.__class__(**{**result.gate.__dict__, "figures": figures})
-    decided = decide(result.__class__(**{**result.__dict__, "gate": gate}))
+    figures = {**trained().gate.figures, "coverage_80": 0.5}
+    gate = dataclasses.replace(trained().gate, figures=figures)
+    decided = decide(dataclasses.replace(trained(), gate=gate))
     assert not decided.promoted
     assert "hold only 50%" in decided.reason
+
+
+def test_a_challenger_that_forecasts_the_total_worse_stays_out():
+    figures = {**trained().gate.figures, "total_error_ratio": 1.2}
+    gate = dataclasses.replace(trained().gate, figures=figures)
+    decided = decide(dataclasses.replace(trained(), gate=gate))
+    assert not decided.promoted
+    assert "1.20 of the naive one's, above 1" in decided.reason
 
 
 @pytest.mark.parametrize(
@@ -150,6 +159,7 @@ def test_a_challenger_that_promises_too_much_stays_out():
         (lambda: company().head(0), "no sales"),
         (lambda: company()[company()["period_start_on"] == AS_OF], "1 days are too few"),
         (lambda: periods_of(lines(days=200)), "too few"),
+        (lambda: periods_of(lines(level=0.2)), "orders in the last 365 days are too few"),
         (lambda: company().assign(gross_amount=0.0), "0% of the last 182 days"),
         (lambda: company()[company()["period_start_on"].dt.day == 1], "too few"),
     ],

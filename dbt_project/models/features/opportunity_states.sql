@@ -66,7 +66,7 @@ inner join settings on opportunities.opened_on <= settings.as_of
 left join stages
     on
         opportunities.opportunity_key = stages.opportunity_key
-        and (stages.entered_on <= settings.as_of or stages.entered_on is null)
+        and (settings.as_of >= stages.entered_on or stages.entered_on is null)
 left join owners on opportunities.owner_key = owners.owner_key
 left join companies on opportunities.customer_key = companies.customer_key
 -- what was decided on an unknown day was open nobody knows how long

@@ -98,7 +98,7 @@ dated as (
 
     select
         'day' as period_grain,
-        ordered_on as period_start_on,
+        described.ordered_on as period_start_on,
         described.*
     from described
 
@@ -106,7 +106,7 @@ dated as (
 
     select
         'week' as period_grain,
-        {{ add_days('ordered_on', '1 - ' ~ iso_weekday('ordered_on')) }} as period_start_on,
+        {{ add_days('described.ordered_on', '1 - ' ~ iso_weekday('described.ordered_on')) }} as period_start_on,
         described.*
     from described
 
@@ -114,7 +114,7 @@ dated as (
 
     select
         'month' as period_grain,
-        {{ month_of('ordered_on') }} as period_start_on,
+        {{ month_of('described.ordered_on') }} as period_start_on,
         described.*
     from described
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ MIN_TRAINING, MIN_EVALUATION, MIN_EITHER = 150, 100, 20
 WAITING_SHARE = 0.75
 """So many are decided within the days that the evaluation leaves them."""
 MAX_WEIGHT = 5.0
-CANDIDATES = (
+CANDIDATES: tuple[dict[str, Any], ...] = (
     {"family": LOGISTIC, "penalty": 0.003},
     {"family": LOGISTIC, "penalty": 0.03},
     {"family": LOGISTIC, "penalty": 0.3},
@@ -210,7 +211,7 @@ def _too_few(training: pd.DataFrame, evaluation: pd.DataFrame) -> str:
 
 def _choose(
     data: _Data, training: pd.DataFrame, seed: int
-) -> tuple[dict[str, object], pd.DataFrame, tuple[str, FloatArray, FloatArray]]:
+) -> tuple[dict[str, Any], pd.DataFrame, tuple[str, Any, Any]]:
     """Choose recipe and calibration on the later third of the training."""
     days = np.sort(training["cut_off_on"].unique())
     split = pd.Timestamp(days[int(len(days) * 2 / 3)])
@@ -242,15 +243,15 @@ def _choose(
 
 
 def _fit(
-    recipe: dict[str, object],
-    calibration: tuple[str, FloatArray, FloatArray],
+    recipe: dict[str, Any],
+    calibration: tuple[str, Any, Any],
     data: _Data,
     rows: pd.DataFrame,
     known_on: pd.Timestamp,
     seed: int,
 ) -> WinModel:
     method, score, won = calibration
-    model = WinModel(**recipe, calibration=method, seed=seed)  # type: ignore[arg-type]
+    model = WinModel(**recipe, calibration=method, seed=seed)
     model.fit(rows, rows["won"].to_numpy(dtype=float), rows["weight"].to_numpy())
     if method != "none":
         model.calibrate(score, won)

@@ -20,7 +20,7 @@ STEP = 7
 MAX_ORIGINS = 52
 PER_ORIGIN = 8
 """Targets drawn of each origin: by a fixed rule, so that the same data give the same rows."""
-MIN_ROWS = 200
+MIN_ROWS = 1000
 MAX_RATIO = 20.0
 """A day counts up to so many times the level: one huge order must not bend the trees."""
 

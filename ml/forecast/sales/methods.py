@@ -130,8 +130,8 @@ def closed_days(known: FloatArray) -> NDArray[np.bool_]:
     weeks = known[:, -7 * CLOSED_WEEKS :]
     if weeks.shape[1] < 7 * CLOSED_WEEKS:
         return np.zeros((len(known), MAX_HORIZON[DAY]), dtype=bool)
-    is_closed = ~weeks.reshape(len(known), CLOSED_WEEKS, 7).any(axis=1)
-    return is_closed[:, np.arange(MAX_HORIZON[DAY]) % 7]
+    is_open = np.asarray(weeks.reshape(len(known), CLOSED_WEEKS, 7).any(axis=1))
+    return ~is_open[:, np.arange(MAX_HORIZON[DAY]) % 7]
 
 
 def kinds_of(panel: Panel) -> NDArray[np.int64]:

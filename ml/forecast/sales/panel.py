@@ -46,6 +46,9 @@ MIN_DAYS = 180
 """Of a series' life: three months to be examined on, and as many to choose and learn on."""
 MIN_HISTORY_DAYS = 245
 """Of the company's: eight months, three to be examined on, two at least to choose on."""
+MIN_ORDERS = 200
+YEAR = 365
+"""Of the company, and of any series of its own, in the last year: with fewer, a day is a coin."""
 MIN_ACTIVE_SHARE = 0.2
 """Of the last ``LATELY`` days: a series that is zero on more has too little to learn from."""
 LATELY = 182
@@ -143,7 +146,7 @@ def build_panel(
     chosen, left_out = _choose_members(tables[DAY])
     if members is None:
         members = chosen
-        _check_total(tables[DAY][TOTAL, TOTAL][GROSS])
+        _check_total(tables[DAY][TOTAL, TOTAL])
     left_out = tuple(pair for pair in left_out if pair[1] not in members.get(pair[0], ()))
     keys, values, sparse = _series(tables, members)
     return Panel(tuple(keys), day, starts, values, members, sparse, left_out)
@@ -188,7 +191,17 @@ def _is_enough(days: FloatArray) -> bool:
     return bool(np.count_nonzero(days[-LATELY:]) >= MIN_ACTIVE_SHARE * min(LATELY, len(days)))
 
 
-def _check_total(days: FloatArray) -> None:
+def _has_enough_orders(columns: Mapping[str, FloatArray]) -> bool:
+    return bool(columns[ORDERS][-YEAR:].sum() >= MIN_ORDERS and _is_enough(columns[GROSS]))
+
+
+def _check_total(total: Mapping[str, FloatArray]) -> None:
+    days, orders = total[GROSS], float(total[ORDERS][-YEAR:].sum())
+    if orders < MIN_ORDERS:
+        raise TooShort(
+            f"{orders:.0f} orders in the last {YEAR} days are too few: a forecast needs "
+            f"{MIN_ORDERS}"
+        )
     if not _is_enough(days):
         share = np.count_nonzero(days[-LATELY:]) / min(LATELY, len(days))
         raise TooShort(
@@ -209,7 +222,7 @@ def _choose_members(
             if name == dimension
         }
         ranked = sorted((v for v in size if size[v] > 0), key=lambda v: (-size[v], v))
-        enough = [v for v in ranked if _is_enough(tables[dimension, v][GROSS])]
+        enough = [v for v in ranked if _has_enough_orders(tables[dimension, v])]
         members[dimension] = sorted(enough[:most]) if len(ranked) > 1 else []
         left_out += [(dimension, v) for v in sorted(set(ranked) - set(enough))]
     return members, tuple(left_out)

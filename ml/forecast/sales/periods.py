@@ -5,7 +5,7 @@ Belongs here: the calendar. Does not: any value.
 
 from __future__ import annotations
 
-from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ _ONE = np.timedelta64(1, "D")
 _MONDAY = np.datetime64("1970-01-05", "D")
 
 
-def as_day(day: date | np.datetime64 | str) -> np.datetime64:
-    """Return a day as numpy counts it."""
+def as_day(day: Any) -> np.datetime64:
+    """Return a day (a date, numpy's, or ISO text) as numpy counts it."""
     return np.datetime64(day, "D")
 
 
@@ -50,6 +50,7 @@ def starts_between(grain: str, first: np.datetime64, last: np.datetime64) -> Day
     """Return the starts of the periods that begin on ``first`` or later and end by ``last``."""
     if grain == DAY:
         return np.arange(first, last + _ONE, dtype="datetime64[D]")
+    starts: Days
     if grain == WEEK:
         monday = week_start(first - _ONE) + 7 * _ONE
         starts = np.arange(monday, last + _ONE, 7 * _ONE, dtype="datetime64[D]")
@@ -68,7 +69,8 @@ def period_ends(grain: str, starts: Days) -> Days:
         return starts
     if grain == WEEK:
         return starts + 6 * _ONE
-    return (starts.astype("datetime64[M]") + 1).astype("datetime64[D]") - _ONE
+    ends: Days = (starts.astype("datetime64[M]") + 1).astype("datetime64[D]") - _ONE  # type: ignore[assignment]
+    return ends
 
 
 def last_day_ahead(origin: np.datetime64) -> np.datetime64:

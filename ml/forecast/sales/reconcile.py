@@ -87,7 +87,7 @@ class Reconciler:
         if measure in SUMMED_OVER_TIME:
             for series, row in enumerate(self.rows):
                 self._sum_over_time(series, row, places, constants)
-        total = keys.index((measure, TOTAL, TOTAL))
+        total = keys.index(SeriesKey(measure, TOTAL, TOTAL))
         for dimension in (d for d in DIMENSIONS if d in ADDITIVE[measure]):
             parts = [i for i, key in enumerate(keys) if key.dimension == dimension]
             for day in range(sizes[DAY] if parts else 0):

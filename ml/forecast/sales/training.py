@@ -308,9 +308,21 @@ def _report(
             candidate=losses,
             baselines={"the seasonal naive forecast": naive_losses},
             champion=champion,
-            figures={"coverage_80": coverage[0.80], "coverage_95": coverage[0.95]},
+            figures={
+                "coverage_80": coverage[0.80],
+                "coverage_95": coverage[0.95],
+                "total_error_ratio": _total_error_ratio(total),
+            },
         ),
     )
+
+
+def _total_error_ratio(total: pd.DataFrame) -> float:
+    """Error of the total's days over the seasonal naive one's; infinite where nothing changed."""
+    days = total[total["period_grain"] == DAY]
+    if days.empty or days["naive_mase"].iloc[0] <= 0:
+        return float("inf")
+    return float(days["mase"].iloc[0] / days["naive_mase"].iloc[0])
 
 
 def _figure(panel: Panel, origin: np.datetime64, past: SalesForecaster) -> Figure:

@@ -94,9 +94,10 @@ SPEC = ModelSpec(
     description="Gross amount, orders and active customers of the days, weeks and months ahead. "
     "Grain: one row per series, period grain and period.",
     limits=(
-        "It goes on with what was: a new shop, a price change or a campaign is not in it.",
-        "Intervals hold on average over series and weeks, not for each single one.",
-        "Active customers do not add up over periods or categories, and are not made to.",
+        "Gross amounts: what comes back is not taken off.",
+        "With less than two years of history no season of the year is known, and no Christmas.",
+        "Active customers sum over nothing, orders not over categories.",
+        "It goes on as before: no campaign, price or shortage that is planned is known to it.",
     ),
     training_reads=("features.sales_periods",),
     scoring_reads=("features.sales_periods",),

@@ -62,9 +62,9 @@ SPEC = ModelSpec(
     description="Win probability and expected decision of open opportunities. "
     "Grain: one row per opportunity that is open on the as-of date.",
     limits=(
-        "It knows what the sales system was told, and when; what is said on the "
-        "telephone is not in it.",
-        "Expected closing days come from earlier cycles and know of no deadline.",
+        "The amount is no feature: several sources write it down only for what is won.",
+        "Owners differ in the opportunities that they are given, so their rates are no judgement.",
+        "Where nobody waited as long and was decided, no day of decision is given.",
     ),
     training_reads=("features.opportunity_states",),
     scoring_reads=("features.opportunity_states",),
