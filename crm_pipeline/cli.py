@@ -68,6 +68,22 @@ def build_parser() -> argparse.ArgumentParser:
     query.add_argument("sql", metavar="SQL")
     query.add_argument("--format", choices=["table", "csv", "json"], default="table")
 
+    metric = add("metric", "metric:metric", "figures by name, as net_amount --by month")
+    metric.add_argument("names", metavar="NAME[,NAME...]")
+    metric.add_argument("--by", metavar="NAME[,NAME...]", help="periods and dimensions")
+    metric.add_argument("--where", action="append", default=[], metavar="CONDITION")
+    metric.add_argument("--format", choices=["table", "csv", "json"], default="table")
+    metric.add_argument("--sql", action="store_true", help="print the SQL instead of running it")
+
+    metrics = add("metrics", "metric:metrics", "list the metrics with their definitions")
+    metrics.add_argument("name", nargs="?", metavar="NAME", help="one, and what it can be asked by")
+    metrics.add_argument("--json", action="store_true")
+
+    export = add("export", "export:export", "published tables as Excel, CSV or Parquet files")
+    export.add_argument("tables", nargs="*", metavar="TABLE", help="default: all marts and scores")
+    export.add_argument("--format", choices=["xlsx", "csv", "parquet"], default="xlsx")
+    export.add_argument("--to", metavar="DIR", required=True, help="made if it is not there")
+
     retract = add("retract", "source:retract", "take back what a landed file brought")
     retract.add_argument("file", metavar="SOURCE/FILE")
 
@@ -90,6 +106,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     rollback = add("rollback", "doctor:rollback", "list the last publications, or go back to one")
     rollback.add_argument("--to", type=int, metavar="NUMBER")
+
+    champion = add("champion", "champion:champion", "list the models that rule, or go back to one")
+    champion.add_argument("model", nargs="?", metavar="MODEL")
+    champion.add_argument(
+        "--back", action="store_true", help="let the version that ruled before rule again"
+    )
+    champion.add_argument("--to", metavar="VERSION", help="let this earlier version rule again")
 
     quarantine = add("quarantine", "quarantine:quarantine", "lines that were set aside, and why")
     quarantine.add_argument("--source", metavar="NAME")

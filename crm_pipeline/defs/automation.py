@@ -8,6 +8,7 @@ import dagster as dg
 from crm_pipeline.defs.landing.assets import CONTRACTS
 from crm_pipeline.defs.landing.inbox import scan_inbox
 from crm_pipeline.defs.landing.pending import pending_files
+from crm_pipeline.defs.modelling.wanting import wanting_models
 from crm_pipeline.defs.quality.accountable import accountable
 from crm_pipeline.refusals import report_failure
 from crm_pipeline.settings import load_settings
@@ -67,6 +68,19 @@ def files_arrived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     if len(waiting) > 1:
         key = f"{len(waiting)} files:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key)], cursor=cursor)
+
+
+@dg.sensor(job=training, minimum_interval_seconds=600)
+def models_drifted(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Request one training when a ruling model drifted, or was graded and found wanting.
+
+    It reads the published file, which never waits for the writer. The run key is the versions and
+    as-of dates concerned: one request each, whether the training changes anything or not.
+    """
+    wanting = wanting_models(load_settings().published)
+    if not wanting:
+        return dg.SensorResult(skip_reason="no ruling model has drifted or failed its grade")
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=",".join(wanting))])
 
 
 @dg.run_failure_sensor(monitor_all_code_locations=True, minimum_interval_seconds=30)

@@ -55,6 +55,7 @@ class Candidate:
     result: TrainingResult
     decision: str | None
     decision_reason: str
+    tags: Mapping[str, str]
 
 
 class Tracking(dg.ConfigurableResource):
@@ -139,6 +140,7 @@ class Tracking(dg.ConfigurableResource):
             result=result,
             decision=run.data.tags.get("decision"),
             decision_reason=run.data.tags.get("decision_reason", ""),
+            tags=run.data.tags,
         )
 
     def record(
@@ -330,6 +332,36 @@ class Tracking(dg.ConfigurableResource):
             and client.get_run(str(version.run_id)).data.tags.get("decision") == "promoted"
         ]
         return max(ruled)[1] if ruled else None
+
+    def promoted(self, model: str) -> list[str]:
+        """Return the versions that ever won the right to rule, oldest first."""
+        client = self._client()
+        won = [
+            (int(version.version), str(version.tags["model_version"]))
+            for version in client.search_model_versions(f"name = '{model}'")
+            if client.get_run(str(version.run_id)).data.tags.get("decision") == "promoted"
+        ]
+        return [model_version for _, model_version in sorted(won)]
+
+    def ruling(self, model: str) -> str | None:
+        """Return the version that rules, whatever its horizon; its file is not looked at."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            registered = self._client().get_model_version_by_alias(model, CHAMPION)
+        except MlflowException:
+            return None
+        return str(registered.tags["model_version"])
+
+    def describe(self, model: str, model_version: str, card: str) -> None:
+        """Put a version's card beside it, in the registry and in its run."""
+        client = self._client()
+        run = self._run(client, model, model_version)
+        if run is not None:
+            client.log_text(run.info.run_id, card, "card.md")
+        for registered in client.search_model_versions(f"name = '{model}'"):
+            if registered.tags.get("model_version") == model_version:
+                client.update_model_version(model, registered.version, card)
 
     def decide(self, model: str, model_version: str, *, promoted: bool, reason: str) -> None:
         """Write a gate's decision beside the version; promote it if it passed."""

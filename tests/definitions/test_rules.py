@@ -265,7 +265,9 @@ def test_jobs_schedules_and_sensors(repository):
     schedules = {s.name: s for s in repository.schedule_defs}
     assert set(schedules) == {"daily_refresh", "weekly_training"}
     assert {s.execution_timezone for s in schedules.values()} == {"UTC"}
-    assert {s.name for s in repository.sensor_defs} == {"files_arrived", "run_failed"}
+    assert {s.name for s in repository.sensor_defs} == {
+        "files_arrived", "models_drifted", "run_failed",
+    }  # fmt: skip
     refreshed = repository.get_job("refresh").asset_layer.selected_asset_keys
     assert not [key for key in refreshed if key.path[0] == "models"]
     assert [key for key in refreshed if key.path == ["published", "crm_duckdb"]]

@@ -80,6 +80,12 @@ CONTRACT = {
     "meta.freshness": "table_schema, table_name, row_count, latest_event_at?",
     "meta.model_evaluations": "model, model_version, as_of, period, metric, value [double], "
     "baseline_value? [double], champion_value? [double], decision",
+    "meta.model_cards": "model, model_version, card",
+    "meta.model_drift": "model, model_version, compared_from [date], compared_to [date], "
+    "population_stability_index [double], reading",
+    "meta.model_scorecard": "model, model_version, as_of, horizon_days, metric, value? [double], "
+    "baseline_value? [double]",
+    "meta.score_history": "model, as_of, customer_key, model_version, horizon_days, score [double]",
     "meta.publications": "publication [integer], run_id, built_at, as_of, "
     "landing_number [integer], settings, champions, model_statuses, code_version, digests",
     "meta.restatements": "publication [integer], restated_at, run_id, metric, month [date], "

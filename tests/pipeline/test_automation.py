@@ -10,9 +10,17 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 
-from crm_pipeline.defs.automation import daily_refresh, files_arrived, run_failed, weekly_training
+from crm_pipeline.defs.automation import (
+    daily_refresh,
+    files_arrived,
+    models_drifted,
+    run_failed,
+    weekly_training,
+)
+from crm_pipeline.defs.publication.meta_tables import META_TABLES
 from tests.pipeline.support import environment
 
 NAME = "orders_2026-01.csv"
@@ -224,3 +232,58 @@ def test_every_job_runs_the_checks_of_what_it_makes(repository):
             if key.asset_key in layer.selected_asset_keys
         }
         assert expected <= set(layer.asset_graph.asset_check_keys), job
+
+
+# --- models that are wanting ------------------------------------------------------------------
+
+
+def publish_monitoring(home: Path, drift: list[tuple], grades: list[tuple]) -> None:
+    """Leave a published file whose monitoring says this, of champion churn v2."""
+    file = home / "published" / "crm.duckdb"
+    file.parent.mkdir(exist_ok=True)
+    file.unlink(missing_ok=True)
+    with duckdb.connect(str(file)) as con:
+        con.execute("create schema meta")
+        con.execute('create table meta.build as select \'{"churn": "v2"}\' as champions')
+        for name, given in (("model_drift", drift), ("model_scorecard", grades)):
+            columns = ", ".join(f"{c} {t}" for c, t in META_TABLES[name].types.items())
+            con.execute(f"create table meta.{name} ({columns})")
+            for row in given:
+                marks = ", ".join("?" for _ in row)
+                con.execute(f"insert into meta.{name} values ({marks})", list(row))
+
+
+def drifted(version: str, reading: str) -> tuple:
+    return ("churn", version, "2026-01-31", "2026-06-30", 0.3, reading)
+
+
+def off(version: str, as_of: str, value: float) -> tuple:
+    return ("churn", version, as_of, 90, "is_off", value, None)
+
+
+@pytest.mark.parametrize(
+    ("drift", "grades", "asked"),
+    [
+        ([], [], []),
+        ([drifted("v2", "noticeable")], [off("v2", "2026-01-31", 0)], []),
+        ([drifted("v2", "drifted")], [], ["churn v2 drifted 2026-06-30"]),
+        ([], [off("v2", "2026-01-31", 1)], ["churn v2 off 2026-01-31"]),
+        # an older grade, and those of a version that rules no more, ask for nothing
+        ([], [off("v2", "2026-01-31", 1), off("v2", "2026-02-28", 0)], []),
+        ([drifted("v1", "drifted")], [off("v1", "2026-01-31", 1)], []),
+        (
+            [drifted("v2", "drifted")],
+            [off("v2", "2026-01-31", 1)],
+            ["churn v2 drifted 2026-06-30,churn v2 off 2026-01-31"],
+        ),
+    ],
+)
+def test_a_wanting_champion_asks_for_one_training(home, drift, grades, asked):
+    publish_monitoring(home, drift, grades)
+    result = models_drifted(dg.build_sensor_context())
+    assert isinstance(result, dg.SensorResult)
+    assert keys(result) == asked
+
+
+def test_without_a_publication_nothing_is_wanting(home):
+    assert keys(models_drifted(dg.build_sensor_context())) == []

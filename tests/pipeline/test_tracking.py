@@ -16,6 +16,7 @@ from crm_pipeline.errors import UserError
 from crm_pipeline.resources.tracking import CHAMPION, EXPERIMENT, Tracking
 from ml.evaluation.result import GateInputs, TrainingResult
 from tests.pipeline.support import published
+from tests.pipeline.test_bad_input import call
 
 HORIZONS = {"segments": 0, "clv": 365, "churn": 90}
 PLOTS = {
@@ -130,8 +131,11 @@ def test_no_store_has_no_champion(tmp_path):
     assert Tracking(folder=str(tmp_path)).champion("churn", horizon_days=90) is None
 
 
-def test_a_refused_challenger_leaves_the_champion_in_place(own_store):
-    tracking = Tracking(folder=str(own_store))
+CHALLENGER = "0123456789ab"
+
+
+def challenge(tracking: Tracking, store: Path) -> str:
+    """Record a version that is the churn champion under another name; return the champion's."""
     before = tracking.champion("churn", horizon_days=90)
     assert before is not None
     result = TrainingResult(
@@ -153,28 +157,83 @@ def test_a_refused_challenger_leaves_the_champion_in_place(own_store):
         gate=GateInputs(model="churn"),
     )
     types = json.loads(
-        rows(own_store, "select value from model_version_tags where key = 'trusted_types' "
+        rows(store, "select value from model_version_tags where key = 'trusted_types' "
                         "and name = 'churn'")[0][0]
     )  # fmt: skip
     tracking.record(
         "churn",
-        "0123456789ab",
+        CHALLENGER,
         result,
         tags={"horizon_days": "90"},
         example=pd.DataFrame({"recency_days": [1.0]}),
         trusted_types=types,
     )
-    tracking.decide("churn", "0123456789ab", promoted=False, reason="worse than the champion")
-    kept = tracking.candidate("churn", "0123456789ab")
+    return before.model_version
+
+
+def test_a_refused_challenger_leaves_the_champion_in_place(own_store):
+    tracking = Tracking(folder=str(own_store))
+    before = challenge(tracking, own_store)
+    tracking.decide("churn", CHALLENGER, promoted=False, reason="worse than the champion")
+    kept = tracking.candidate("churn", CHALLENGER)
     assert kept is not None
     assert (kept.decision, kept.decision_reason) == ("refused", "worse than the champion")
     after = tracking.champion("churn", horizon_days=90)
     assert after is not None
-    assert after.model_version == before.model_version
-    tracking.decide("churn", "0123456789ab", promoted=True, reason="better after all")
+    assert after.model_version == before
+    tracking.decide("churn", CHALLENGER, promoted=True, reason="better after all")
     after = tracking.champion("churn", horizon_days=90)
     assert after is not None
-    assert after.model_version == "0123456789ab"
+    assert after.model_version == CHALLENGER
+
+
+def test_one_command_goes_back_to_the_champion_before(own_store, monkeypatch, capsys):
+    tracking = Tracking(folder=str(own_store))
+    before = challenge(tracking, own_store)
+    home = own_store.parent
+    assert call(home, monkeypatch, "champion", "churn", "--back") == 2
+    assert f"no version of churn ruled before {before}" in capsys.readouterr().err
+    assert call(home, monkeypatch, "champion", "churn", "--to", CHALLENGER) == 2
+    assert f"{CHALLENGER} never ruled" in capsys.readouterr().err
+    tracking.decide("churn", CHALLENGER, promoted=True, reason="better")
+    assert call(home, monkeypatch, "champion") == 0
+    out = capsys.readouterr().out
+    assert f"{CHALLENGER}  (ruled before: {before})" in out
+    assert "segments" in out
+    assert call(home, monkeypatch, "champion", "churn", "--back") == 0
+    assert f"churn {before} rules again, instead of {CHALLENGER}" in capsys.readouterr().out
+    assert tracking.ruling("churn") == before
+    assert call(home, monkeypatch, "champion", "churn", "--to", CHALLENGER) == 0
+    assert tracking.ruling("churn") == CHALLENGER
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("chrun",), "there is no model chrun; there are "),
+        (("--back",), "say of which model"),
+        (("churn", "--back", "--to", "x"), "either --back or --to"),
+    ],
+)
+def test_a_wrong_question_about_champions_names_the_remedy(
+    arguments, said, own_store, monkeypatch, capsys
+):
+    assert call(own_store.parent, monkeypatch, "champion", *arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_champion_has_its_card(store, demo_home):
+    with published(demo_home) as db:
+        cards = db.execute("select model, model_version, card from meta.model_cards").fetchall()
+        champions = json.loads(db.execute("select champions from meta.build").fetchone()[0])
+    assert {model: version for model, version, _ in cards} == champions
+    client = Tracking(folder=str(store))._client()
+    for model, version, card in cards:
+        assert card.startswith(f"# {model} {version}\n")
+        assert "## Limits\n\n- " in card
+        registered = client.get_model_version_by_alias(model, CHAMPION)
+        assert registered.description == card
+        assert {f.path for f in client.list_artifacts(registered.run_id)} >= {"card.md"}
 
 
 def test_deciding_on_what_was_never_trained_names_the_remedy(store):

@@ -4,20 +4,23 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from crm_pipeline.defs.modelling.history import GRADED, compare, concerns, grade, remember
 from crm_pipeline.defs.modelling.registered import ANALYSES, MODELS
 from crm_pipeline.defs.modelling.spec import AnalysisSpec, ModelSpec
 from crm_pipeline.defs.modelling.store import (
+    RunSettings,
     content_version,
     replace_table,
     run_settings,
     save_candidate,
+    save_card,
     save_champion,
     save_decision,
     status_without_champion,
     write_scores,
 )
 from crm_pipeline.resources.home import plain_failures
-from crm_pipeline.resources.tracking import Tracking
+from crm_pipeline.resources.tracking import Candidate, Tracking
 from crm_pipeline.resources.warehouse import WRITER_POOL, Warehouse
 
 OWNERS = ["team:data-science"]
@@ -131,6 +134,7 @@ def champion_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
         with plain_failures():
             with warehouse.reader() as db:
+                settings = run_settings(db)
                 row = db.execute(
                     "select model_version from control.model_candidates where model = ?",
                     [spec.name],
@@ -145,10 +149,16 @@ def champion_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 decision = "promoted" if decided.promoted else "refused"
                 reason = decided.reason
                 tracking.decide(spec.name, version, promoted=decided.promoted, reason=reason)
+            card = None
+            if decision == "promoted":
+                card = _card(spec, candidate, settings, reason)
+                tracking.describe(spec.name, version, card)
             with warehouse.writer() as db:
                 save_decision(
                     db, model=spec.name, model_version=version, decision=decision, reason=reason
                 )
+                if card is not None:
+                    save_card(db, model=spec.name, model_version=version, card=card)
         context.log.info(f"{spec.name} {version}: {reason}")
         yield dg.MaterializeResult(
             metadata={"model_version": version, "decision": decision, "reason": reason},
@@ -164,6 +174,22 @@ def champion_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         )
 
     return champion
+
+
+def _card(spec: ModelSpec, candidate: Candidate, settings: RunSettings, reason: str) -> str:
+    from ml.evaluation.card import About, model_card
+
+    about = About(
+        model=spec.name,
+        model_version=candidate.model_version,
+        as_of=candidate.tags["as_of"],
+        description=spec.description,
+        limits=spec.limits,
+        input_digest=candidate.tags["input_digest"],
+        settings=spec.settings(settings),
+        opponent=candidate.tags["opponent"],
+    )
+    return model_card(about, candidate.result, reason)
 
 
 def scores_asset(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -246,13 +272,56 @@ def analysis_asset(spec: AnalysisSpec) -> dg.AssetsDefinition:
     return analysis
 
 
+REMEMBERED = [dg.AssetKey(["scores", model.table]) for model in GRADED]
+
+
+@dg.asset(
+    key=dg.AssetKey(["control", "model_monitoring"]),
+    deps=[*REMEMBERED, *_tables(["marts.fct_orders", "marts.dim_customers"])],
+    group_name="modelling",
+    owners=OWNERS,
+    kinds={"python", "duckdb"},
+    pool=WRITER_POOL,
+    retry_policy=RETRY,
+    description="Past scores, graded against what then happened; how far scores have moved.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "champions_still_deserve_to_rule",
+            asset=dg.AssetKey(["control", "model_monitoring"]),
+            description="What happened is within what was predicted, and scores have not drifted. "
+            "If not: `models_drifted` asks for a training run.",
+        )
+    ],
+)
+def model_monitoring(warehouse: Warehouse) -> dg.MaterializeResult:
+    """Remember today's scores, grade those whose horizon is over, compare with the first ones."""
+    with plain_failures(), warehouse.writer() as db:
+        settings = run_settings(db)
+        remembered = remember(db, settings)
+        card, drift = grade(db, settings), compare(db, settings)
+    worries = concerns(card, drift)
+    return dg.MaterializeResult(
+        metadata={"remembered": remembered, "grades": len(card), "compared": len(drift)},
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="champions_still_deserve_to_rule",
+                passed=not worries,
+                severity=dg.AssetCheckSeverity.WARN,
+                description="; ".join(worries) or None,
+                metadata={"worries": len(worries)},
+            )
+        ],
+    )
+
+
 @dg.definitions
 def models() -> dg.Definitions:
-    """Return the three assets of every model, and the one of every analysis."""
+    """Return the three assets of every model, the one of every analysis, and the monitoring."""
     makers = (candidate_asset, champion_asset, scores_asset)
     return dg.Definitions(
         assets=[
             *(make(spec) for spec in MODELS for make in makers),
             *(analysis_asset(spec) for spec in ANALYSES),
+            model_monitoring,
         ]
     )

@@ -45,6 +45,7 @@ class ModelSpec:
         types: Value columns of that table, in order: all but ``customer_key`` (of a table of
             customers), ``as_of``, ``status`` and ``model_version``.
         description: Grain of the main table.
+        limits: What a reader must not conclude; on the model's card.
         training_reads: Tables that training reads, ``schema.table``.
         scoring_reads: Tables that scoring reads.
         settings: What decides the result, besides the data.
@@ -66,6 +67,7 @@ class ModelSpec:
     table: str
     types: Types
     description: str
+    limits: tuple[str, ...]
     training_reads: Sequence[str]
     scoring_reads: Sequence[str]
     settings: Callable[[RunSettings], dict[str, object]]

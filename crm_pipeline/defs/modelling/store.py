@@ -37,6 +37,11 @@ CHAMPION_TABLE = """
 create table if not exists control.model_champions (
     model varchar primary key, model_version varchar not null)
 """
+CARD_TABLE = """
+create table if not exists control.model_cards (
+    model varchar not null, model_version varchar not null, card varchar not null,
+    primary key (model, model_version))
+"""
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,14 @@ def save_decision(
     con.execute(
         "update control.model_evaluations set decision = ? where model = ? and model_version = ?",
         [decision, model, model_version],
+    )
+
+
+def save_card(con: duckdb.DuckDBPyConnection, *, model: str, model_version: str, card: str) -> None:
+    """Keep the card of a version that was promoted."""
+    con.execute(CARD_TABLE)
+    con.execute(
+        "insert or replace into control.model_cards values (?, ?, ?)", [model, model_version, card]
     )
 
 

@@ -46,6 +46,8 @@ _MANIFEST = ensure_manifest()
 _TABLES = published_tables(_MANIFEST)
 _CONTRACTS = sources_from_manifest(_MANIFEST)
 _BEHIND_KPIS = tables_behind(_MANIFEST)
+_KEPT = ("check_bounds", "model_cards", "model_drift", "model_scorecard", "score_history")
+"""Tables of ``control`` that are published as they are."""
 _QUERIES = Path(__file__).parent / "sample_queries.yml"
 
 
@@ -54,12 +56,12 @@ def sample_queries() -> pd.DataFrame:
     return pd.DataFrame(yaml.safe_load(_QUERIES.read_text(encoding="utf-8")))
 
 
-def _meta(con: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:
+def _meta(con: duckdb.DuckDBPyConnection, name: str, rows: pd.DataFrame | str) -> None:
     table = META_TABLES[name]
     writing.write_meta(
         con,
         name,
-        frame,
+        rows,
         types=table.types,
         description=table.description,
         columns=table.meanings,
@@ -87,7 +89,7 @@ def write_publication(
     for table in _TABLES:
         counts[f"{table.schema}.{table.name}"] = writing.copy_table(con, table, folder / "parquet")
     evaluations = con.execute("select * from w.control.model_evaluations order by all").df()
-    bounds = writing.control_table(con, "check_bounds", META_TABLES["check_bounds"].types)
+    kept = {name: writing.control_table(con, name, META_TABLES[name].types) for name in _KEPT}
     con.execute("use w")
     landed = landed_files(con).df()
     quarantined = pd.concat([quarantine_summary(con).df(), writing.without_rate(con)])
@@ -132,7 +134,8 @@ def write_publication(
     _meta(con, "schema_drift", drift)
     _meta(con, "contract_versions", versions)
     _meta(con, "quality", checks)
-    _meta(con, "check_bounds", bounds)
+    for name, rows in kept.items():
+        _meta(con, name, rows)
     _meta(con, "runs_since", pd.DataFrame(columns=list(META_TABLES["runs_since"].types)))
     _meta(con, "model_evaluations", evaluations)
     _meta(con, "sample_queries", sample_queries())
@@ -223,7 +226,10 @@ def publish_warehouse(
 
 @dg.asset(
     key=PUBLISHED,
-    deps=[dg.AssetKey([table.schema, table.name]) for table in _TABLES],
+    deps=[
+        *(dg.AssetKey([table.schema, table.name]) for table in _TABLES),
+        dg.AssetKey(["control", "model_monitoring"]),
+    ],
     group_name="publication",
     owners=[OWNER],
     kinds={"duckdb", "parquet"},

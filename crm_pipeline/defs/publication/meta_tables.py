@@ -178,6 +178,56 @@ META_TABLES = {
             "latest_event_at": ("timestamp", "Latest event in the table, UTC, where it has one."),
         },
     ),
+    "model_cards": MetaTable(
+        "The card of every version that ever ruled: data, period, metrics, limits. "
+        "Grain: model, version.",
+        {
+            "model": ("varchar", "Model."),
+            "model_version": ("varchar", "Version, derived from data, settings and code."),
+            "card": ("varchar", "The card, Markdown."),
+        },
+    ),
+    "model_drift": MetaTable(
+        "How far a ruling model's scores have moved since it began to rule. Grain: model.",
+        {
+            "model": ("varchar", "Model."),
+            "model_version": ("varchar", "Version that rules."),
+            "compared_from": ("date", "As-of date of the version's first remembered scores."),
+            "compared_to": ("date", "As-of date of the newest ones."),
+            "population_stability_index": (
+                "double",
+                "Population stability index of the scores; 0 = as they were.",
+            ),
+            "reading": ("varchar", "stable, noticeable (from .1) or drifted (from .25)."),
+        },
+    ),
+    "model_scorecard": MetaTable(
+        "Past scores, graded once their horizon was over against what then happened. "
+        "Grain: model, version, as-of, metric.",
+        {
+            "model": ("varchar", "Model."),
+            "model_version": ("varchar", "Version that had scored."),
+            "as_of": ("date", "As-of date of the scores."),
+            "horizon_days": ("integer", "Days after it that they spoke of."),
+            "metric": ("varchar", "Figure; is_off is 1 where what happened could not be chance."),
+            "value": ("double", "The scores' figure."),
+            "baseline_value": (
+                "double",
+                "The same of a naive prediction: the observed rate, or the period before again.",
+            ),
+        },
+    ),
+    "score_history": MetaTable(
+        "Past scores: of each month the last, two years back. Grain: model, as-of, customer.",
+        {
+            "model": ("varchar", "Model."),
+            "as_of": ("date", "As-of date of the score."),
+            "customer_key": ("varchar", "Customer."),
+            "model_version": ("varchar", "Version that scored."),
+            "horizon_days": ("integer", "Days after the as-of date that it spoke of."),
+            "score": ("double", "churn_probability, or clv_amount."),
+        },
+    ),
     "model_evaluations": MetaTable(
         "Each model's figures on a later period that it never saw, beside baseline and champion. "
         "Grain: model, version, period, metric.",

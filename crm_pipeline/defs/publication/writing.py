@@ -93,7 +93,7 @@ def parquet_file(folder: Path, table: PublishedTable) -> Path:
 def write_meta(
     con: duckdb.DuckDBPyConnection,
     name: str,
-    frame: pd.DataFrame,
+    rows: pd.DataFrame | str,
     *,
     types: Mapping[str, str],
     description: str,
@@ -104,16 +104,17 @@ def write_meta(
     Args:
         con: Connection to the new file.
         name: Table name.
-        frame: Rows; columns as in ``types``.
+        rows: A frame, or the name of a table; columns as in ``types``.
         types: Column -> DuckDB type, in order.
         description: What the table holds.
         columns: Column -> meaning.
     """
-    con.register("incoming", frame)
+    if not isinstance(rows, str):
+        con.register("incoming", rows)
     selected = ", ".join(f"cast({quoted(c)} as {t}) as {quoted(c)}" for c, t in types.items())
     con.execute(
         f"create or replace table meta.{quoted(name)} as "
-        f"select {selected} from incoming order by all"
+        f"select {selected} from {rows if isinstance(rows, str) else 'incoming'} order by all"
     )
     con.unregister("incoming")
     con.execute(f"comment on table meta.{quoted(name)} is {text(description)}")
@@ -123,8 +124,8 @@ def write_meta(
 
 def control_table(
     con: duckdb.DuckDBPyConnection, name: str, columns: Iterable[str]
-) -> pd.DataFrame:
-    """Return ``w.control.<name>``, without rows where the warehouse does not have it yet."""
+) -> pd.DataFrame | str:
+    """Return the name of ``w.control.<name>``, or no rows where the warehouse has it not yet."""
     found = con.execute(
         "select count(*) from duckdb_tables() "
         "where database_name = 'w' and schema_name = 'control' and table_name = ?",
@@ -132,7 +133,7 @@ def control_table(
     ).fetchone()
     if not found or not found[0]:
         return pd.DataFrame(columns=list(columns))
-    return con.execute(f"select * from w.control.{quoted(name)} order by all").df()
+    return f"w.control.{quoted(name)}"
 
 
 def dictionary(con: duckdb.DuckDBPyConnection, tables: Iterable[PublishedTable]) -> pd.DataFrame:

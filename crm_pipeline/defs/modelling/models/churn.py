@@ -96,6 +96,11 @@ SPEC = ModelSpec(
     },
     description="Probability of no order within the horizon. Grain: one row for every customer "
     "with an order.",
+    limits=(
+        "Churn without a contract is a definition (no order within the horizon), not an event.",
+        "The probability says who will probably stay away, not whom an offer would keep.",
+        "Reasons are contributions to the model's score, not causes.",
+    ),
     training_reads=(*CUSTOMER_FEATURES, "features.customer_labels"),
     scoring_reads=(*CUSTOMER_FEATURES, "seeds.risk_bands"),
     settings=lambda s: {"horizon_days": s.horizon_days},

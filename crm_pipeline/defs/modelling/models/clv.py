@@ -79,6 +79,12 @@ SPEC = ModelSpec(
         "clv_high_amount": "decimal(18,2)",
     },
     description="BG/NBD x Gamma-Gamma. Grain: one row for every customer with an order.",
+    limits=(
+        "It knows purchases only: a price change, a campaign or a season not yet seen is not in "
+        "it.",
+        "A single customer's interval is wide; sums over many customers are what it is good at.",
+        "Gross amounts per purchase day: returns and costs are not deducted.",
+    ),
     training_reads=(*CUSTOMER_FEATURES, "features.customer_labels"),
     scoring_reads=CUSTOMER_FEATURES,
     settings=lambda s: {

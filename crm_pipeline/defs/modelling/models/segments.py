@@ -47,6 +47,10 @@ SPEC = ModelSpec(
     table="customer_segments",
     types={"segment_id": "integer", "segment_name": "varchar", "distance": "double"},
     description="K-means on log RFM. Grain: one row for every customer with an order.",
+    limits=(
+        "Segments describe what customers did; they do not say what would change it.",
+        "K-means cuts a continuum: customers near a border could be in either segment.",
+    ),
     training_reads=(*CUSTOMER_FEATURES, "seeds.segment_profiles"),
     scoring_reads=(*CUSTOMER_FEATURES, "seeds.segment_profiles"),
     settings=lambda _s: {},

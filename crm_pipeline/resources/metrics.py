@@ -1,0 +1,205 @@
+"""The door to the metrics: MetricFlow in-process, which turns names into SQL.
+
+Belongs here: what metrics and dimensions there are, and the SQL of a question. Does not: running
+it. The one definition of each metric is in ``dbt_project/models/semantic``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from crm_pipeline.errors import UserError
+from crm_pipeline.resources.dbt import PROJECT, ensure_manifest
+
+PERIODS = ("day", "week", "month", "quarter", "year")
+_TIME = "metric_time"
+_CONDITION = re.compile(
+    r"^\s*(?P<name>\w+)\s*(?P<operator>>=|<=|!=|<>|=|>|<)\s*(?P<value>'(?:[^']|'')*'|-?[\w.\-]+)\s*$"
+)
+_NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric: its name, what a page calls it, what it is, and by what it can be asked.
+
+    Attributes:
+        name: As in the metrics file.
+        label: For people.
+        description: The definition.
+        periods: Those of ``PERIODS`` that it is counted by.
+        dimensions: What else ``--by`` takes.
+    """
+
+    name: str
+    label: str
+    description: str
+    periods: tuple[str, ...]
+    dimensions: tuple[str, ...]
+
+
+class _Dialect:
+    """The part of MetricFlow's SqlClient that compiling needs."""
+
+    def __init__(self) -> None:
+        from metricflow.protocols.sql_client import SqlEngine
+        from metricflow.sql.render.duckdb_renderer import DuckDbSqlPlanRenderer
+
+        self.sql_engine_type = SqlEngine.DUCKDB
+        self.sql_plan_renderer = DuckDbSqlPlanRenderer()
+
+
+@cache
+def engine() -> Any:
+    """Return MetricFlow over the project's semantic models."""
+    os.environ["DO_NOT_TRACK"] = "1"
+    from metricflow.engine.metricflow_engine import MetricFlowEngine
+    from metricflow_semantic_interfaces.implementations.semantic_manifest import (
+        PydanticSemanticManifest,
+    )
+    from metricflow_semantic_interfaces.transformations.semantic_manifest_transformer import (
+        PydanticSemanticManifestTransformer,
+    )
+    from metricflow_semantics.model.semantic_manifest_lookup import SemanticManifestLookup
+
+    ensure_manifest()
+    text = (PROJECT / "target" / "semantic_manifest.json").read_text(encoding="utf-8")
+    manifest = PydanticSemanticManifest.parse_raw(text)
+    manifest = PydanticSemanticManifestTransformer.transform(manifest)
+    dialect: Any = _Dialect()
+    return MetricFlowEngine(SemanticManifestLookup(manifest), dialect)
+
+
+def metrics() -> list[Metric]:
+    """Return every metric, by name."""
+    found = [
+        Metric(
+            name=metric.name,
+            label=metric.label or metric.name,
+            description=" ".join((metric.description or "").split()),
+            periods=_periods((metric.name,)),
+            dimensions=tuple(sorted(_dimensions((metric.name,)))),
+        )
+        for metric in engine().list_metrics()
+    ]
+    return sorted(found, key=lambda metric: metric.name)
+
+
+def metric_names() -> list[str]:
+    """Return every metric's name, sorted."""
+    return sorted(metric.name for metric in engine().list_metrics())
+
+
+def _dimensions(names: Sequence[str]) -> dict[str, str]:
+    """Return short name -> MetricFlow's name of what these metrics can be asked by.
+
+    A short name is the dimension's own. Of several with one name the nearest has it: the country of
+    the line's customer, not that of its order's customer. Two as near as each other have none.
+    """
+    known = sorted(
+        dimension.dunder_name
+        for dimension in engine().simple_dimensions_for_metrics(list(names))
+        if dimension.name != _TIME and dimension.type.value == "categorical"
+    )
+    nearest: dict[str, list[str]] = {}
+    for name in sorted(known, key=lambda name: name.count("__")):
+        same = nearest.setdefault(name.rpartition("__")[2], [])
+        if not same or same[0].count("__") == name.count("__"):
+            same.append(name)
+    short = {own: full for own, (full, *others) in nearest.items() if not others}
+    return short | {name: name for name in known if name not in short.values()}
+
+
+def _periods(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the periods that all of these metrics are counted by."""
+    finest = [
+        dimension.type_params.time_granularity.value
+        for dimension in engine().simple_dimensions_for_metrics(list(names))
+        if dimension.name == _TIME
+    ]
+    return PERIODS[max(map(PERIODS.index, finest), default=0) :]
+
+
+def metric_sql(names: Sequence[str], by: Sequence[str] = (), where: Sequence[str] = ()) -> str:
+    """Return the SQL that answers a question, over the tables of schema ``marts``.
+
+    Args:
+        names: Metrics.
+        by: Periods (``PERIODS``), short names of dimensions, or MetricFlow's own names.
+        where: Conditions, all of which hold: ``name operator value``, the name as for ``by``; a
+            period is compared with the first day of one, as in ``month >= 2026-01-01``.
+
+    Raises:
+        UserError: A metric or dimension is unknown, or a condition cannot be read.
+    """
+    from metricflow.engine.metricflow_engine import MetricFlowQueryRequest
+    from metricflow_semantics.errors.error_classes import InvalidQueryException
+
+    known = metric_names()
+    for name in names:
+        if name not in known:
+            raise UserError(f"there is no metric {name}; `crm metrics` lists the {len(known)}.")
+    dimensions = _dimensions(names)
+    group_by = [_resolved(name, names, dimensions) for name in by]
+    if len(set(group_by)) < len(group_by):
+        raise UserError(f"--by {','.join(by)} names one thing twice.")
+    request = MetricFlowQueryRequest.create(
+        metric_names=list(names),
+        group_by_names=group_by,
+        where_constraints=[_condition(text, names, dimensions) for text in where],
+    )
+    try:
+        sql = str(engine().explain(request).sql_statement.sql)
+    except InvalidQueryException as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{', '.join(names)} cannot be asked so: {reason}") from None
+    sql = re.sub(r'"\w+"\."(marts|scores)"\.', r'"\1".', sql)
+    asked = [
+        f'{f"cast({full} as date)" if full.startswith(_TIME) else full} as "{name}"'
+        for full, name in zip(group_by, by, strict=True)
+    ]
+    order = f"\norder by {', '.join(map(str, range(1, len(asked) + 1)))}" if asked else ""
+    return f"select {', '.join([*asked, *names])}\nfrom (\n{sql}\n){order}"
+
+
+def _resolved(name: str, names: Sequence[str], dimensions: dict[str, str]) -> str:
+    periods = _periods(names)
+    if name in periods:
+        return f"{_TIME}__{name}"
+    if name.startswith(f"{_TIME}__") or name in dimensions.values():
+        return name
+    if name in dimensions:
+        return dimensions[name]
+    # what people call it: `segment` for `segment_name`
+    longer = [full for short, full in dimensions.items() if short == f"{name}_name"]
+    if len(longer) == 1:
+        return longer[0]
+    offered = ", ".join((*periods, *sorted(dimensions)))
+    raise UserError(f"{', '.join(names)} cannot be asked by {name}; by {offered} they can.")
+
+
+def _condition(text: str, names: Sequence[str], dimensions: dict[str, str]) -> str:
+    """Return a condition as MetricFlow reads it; the value is a literal, whatever is in it."""
+    found = _CONDITION.match(text)
+    if found is None:
+        raise UserError(
+            f"--where {text!r} was not understood: write NAME = VALUE (or != < <= > >=), a text "
+            "with blanks in single quotes; repeat --where for a further condition."
+        )
+    name = _resolved(found["name"], names, dimensions)
+    value = found["value"]
+    if not (value.startswith("'") or _NUMBER.match(value)):
+        value = f"'{value}'"
+    if "{" in value or "}" in value:
+        raise UserError(f"--where {text!r}: a value cannot hold braces.")
+    if name.startswith(f"{_TIME}__"):
+        subject = f"{{{{ TimeDimension('{_TIME}', '{name.rpartition('__')[2]}') }}}}"
+        value = f"cast({value} as date)"
+    else:
+        subject = f"{{{{ Dimension('{name}') }}}}"
+    return f"{subject} {found['operator']} {value}"
