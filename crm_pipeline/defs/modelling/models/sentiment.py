@@ -68,6 +68,11 @@ SPEC = ModelSpec(
         "method": "varchar",
     },
     description="How likely the writer of a comment is content. Grain: one row per comment.",
+    limits=(
+        "It tells the score that goes with such words, not what the writer felt.",
+        "English and Chinese only; other languages are told by the mean.",
+        "Irony and comments on several things at once are often told wrong.",
+    ),
     training_reads=("features.comments",),
     scoring_reads=("features.comments",),
     settings=lambda _settings: {},

@@ -52,6 +52,11 @@ SPEC = ModelSpec(
     types={"experiment_arm": "varchar", "uplift": "double"},
     description="How much more likely a customer buys if treated. Grain: one row for every "
     "customer with an order.",
+    limits=(
+        "It speaks of campaigns like those that were tested, and of the arm with most people.",
+        "Learned from people with an order before the campaign; of others it knows nothing.",
+        "A small or negative uplift is no reason to leave a customer unserved.",
+    ),
     training_reads=("features.uplift_people",),
     scoring_reads=("features.uplift_people",),
     settings=lambda _settings: {},
