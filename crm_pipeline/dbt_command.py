@@ -24,6 +24,28 @@ DBT_LOCK = ".dbt.lock"
 """After the warehouse's name: held while dbt has it open, also when its run was killed."""
 
 
+def show_metrics_to_unit_tests() -> None:
+    """Let dbt's unit tests see the metrics, from which models take their expressions.
+
+    dbt compiles each unit test with a manifest of its own that has the test's inputs and no graph.
+    """
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.unit_tests import UnitTestManifestLoader
+
+    load = UnitTestManifestLoader.load
+
+    def load_with_metrics(loader: UnitTestManifestLoader) -> Manifest:
+        manifest = load(loader)
+        whole = loader.manifest.flat_graph
+        # sources stay unknown: a unit test's keys carry its sources' names
+        manifest.flat_graph = {"nodes": {}, "sources": {}} | {
+            kind: whole[kind] for kind in ("metrics", "semantic_models")
+        }
+        return manifest
+
+    UnitTestManifestLoader.load = load_with_metrics  # type: ignore[method-assign]
+
+
 def main() -> int:
     """Run dbt with the process's arguments; exit code as dbt's: 0, 1 (a node failed) or 2."""
     run_by = [argument for argument in sys.argv if argument.startswith(RUN_BY)]
@@ -42,6 +64,7 @@ def main() -> int:
         return 2
     manifest = Manifest.from_msgpack(PREPARED.read_bytes())
     manifest.build_flat_graph()
+    show_metrics_to_unit_tests()
     with Path(os.environ["CRM_WAREHOUSE"] + DBT_LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         # killed before we held the lock: the next run may be at work already

@@ -60,9 +60,8 @@ def _figure(
     for total in proof.totals:
         print(f"{total.name}: {len(facts[total.name])} of {total.count:,} {total.text}")
         for fact, amount in zip(facts[total.name], total.facts["amount"], strict=True):
-            who = (
-                f"{fact.customer_key}, order " if fact.kind == "order" and fact.customer_key else ""
-            )
+            is_whose = fact.kind not in ("line", "return") and fact.customer_key
+            who = f"{fact.customer_key}, {fact.kind} " if is_whose else ""
             print(f"  {who}{fact.key}  {fact.happened_on}  {amount}  {_said(places, fact)}")
     _say_untraced(places)
     return 0 if proof.holds else 1

@@ -32,6 +32,12 @@ SERVICES = (
     ("GIFT-WRAP", "Gift wrapping", 2.50, 0.90),
 )
 """Sold on the same documents, but no merchandise."""
+PLANS = (
+    # sku, name, price and cost of a month
+    ("CLUB-BASIC", "Club membership", 3.90, 1.20),
+    ("CLUB-PLUS", "Club membership, plus", 7.90, 3.10),
+)
+"""Memberships of the club; see ``memberships.py``."""
 
 LOWEST_PRICE, HIGHEST_PRICE = 2.0, 400.0
 """Of goods, in EUR, at the price level of the first year; log-spaced, so every price has goods."""

@@ -15,7 +15,18 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from crm_pipeline.demo import leads, marketing, people, sales, service, web
+from crm_pipeline.demo import (
+    billing,
+    leads,
+    marketing,
+    memberships,
+    people,
+    sales,
+    service,
+    stock,
+    tags,
+    web,
+)
 from crm_pipeline.demo.behaviour import (
     SEGMENTS,
     Calendar,
@@ -23,7 +34,7 @@ from crm_pipeline.demo.behaviour import (
     draw_latents,
     draw_orders,
 )
-from crm_pipeline.demo.catalogue import PRICE_RISE, SERVICES, Catalogue, build_catalogue
+from crm_pipeline.demo.catalogue import PLANS, PRICE_RISE, SERVICES, Catalogue, build_catalogue
 from crm_pipeline.demo.persons import Persons
 from crm_pipeline.demo.tables import (
     CENTS,
@@ -52,7 +63,7 @@ class Block:
         number: Position of the block.
         tables: By table name, the rows as delivered, before dirt, of all departments.
         truths: By name, what is known of them: customers (latent parameters and totals), orders
-            (day and amount), tickets, touches (of campaigns), opportunities.
+            (day and amount), tickets, touches (of campaigns), opportunities, memberships.
     """
 
     number: int
@@ -132,12 +143,14 @@ class DemoCompany:
     def products(self) -> pa.Table:
         """All versions of all products: one row per product and year in which prices changed."""
         goods, start = self.catalogue, self.calendar.start
-        sku = [*goods.sku, *(service[0] for service in SERVICES)]
-        name = [*goods.name, *(service[1] for service in SERVICES)]
-        category = [*goods.category, *("Service" for _ in SERVICES)]
-        subcategory = [*goods.subcategory, *("Service" for _ in SERVICES)]
-        price = np.concatenate([goods.price, [service[2] for service in SERVICES]])
-        cost = np.concatenate([goods.cost, [service[3] for service in SERVICES]])
+        others = (*SERVICES, *PLANS)
+        sku = [*goods.sku, *(other[0] for other in others)]
+        name = [*goods.name, *(other[1] for other in others)]
+        category = [*goods.category, *("Service" for _ in others)]
+        kinds = [*("Service" for _ in SERVICES), *("Membership" for _ in PLANS)]
+        subcategory = [*goods.subcategory, *kinds]
+        price = np.concatenate([goods.price, [other[2] for other in others]])
+        cost = np.concatenate([goods.cost, [other[3] for other in others]])
         is_goods = np.arange(len(sku)) < len(goods.sku)
         versions = []
         for year in range(start.year, self.end.year + 1):
@@ -170,10 +183,12 @@ class DemoCompany:
         return marketing.plan(self.calendar)
 
     def small_tables(self) -> dict[str, pa.Table]:
-        """The tables that do not grow with the customers, by name."""
+        """The tables, or parts of them, that do not grow with the customers, by name."""
+        goods, calendar = self.catalogue, self.calendar
         return {
             "products": self.products(),
-            "inventory": web.inventory_table(self._stream(4, 0), self.catalogue, self.calendar),
+            "inventory": stock.inventory_table(self._stream(4, 0), goods, calendar),
+            "adjustments": stock.corrections_table(self._stream(4, 1), goods, calendar),
             "agents": service.agents_table(),
             "campaigns": marketing.campaigns_table(self.campaigns, self.customers),
             "owners": leads.owners_table(),
@@ -187,8 +202,8 @@ class DemoCompany:
         first = number * BLOCK_CUSTOMERS
         size = min(BLOCK_CUSTOMERS, self.customers - first)
         behave, shop, bring_back, enrol = (self._stream(1, number, part) for part in range(4))
-        desk, campaign, more, talk, sell, visit, pay = (
-            self._stream(3, number, part) for part in range(7)
+        desk, campaign, more, talk, sell, visit, pay, found, join, tag = (
+            self._stream(3, number, part) for part in range(10)
         )
         buyers = size - int(PROSPECT_RATE * size)
         latents = draw_latents(behave, buyers, self.calendar)
@@ -216,7 +231,7 @@ class DemoCompany:
             sales.fill_baskets(more, extra, self.catalogue, self.calendar),
         )  # fmt: skip
         order_no = sales.order_numbers(number, orders)
-        payer = web.draw_payers(pay, size)
+        payer = billing.draw_payers(pay, size)
         desk_tables, true_tickets = service.desk_tables(
             talk, number, tickets, sales.order_numbers(number, placed), persons, self.calendar
         )
@@ -224,9 +239,12 @@ class DemoCompany:
             more, number, self.campaigns, touches, records, orders, persons
         )
         sold_tables, true_opportunities = leads.business_tables(
-            sell, number, persons, self.catalogue, self.calendar
+            sell, found, number, persons, self.catalogue, self.calendar
         )
-        cents = sales.order_cents(orders, lines)
+        bills = billing.draw_bills(pay, orders, sales.order_cents(orders, lines), payer)
+        joined, true_memberships = memberships.memberships_tables(
+            join, number, orders, tickets, numbers, self.calendar
+        )
         return Block(
             number=number,
             tables={
@@ -234,13 +252,18 @@ class DemoCompany:
                 "orders": sales.orders_table(number, orders, numbers),
                 "order_items": sales.order_items_table(number, orders, lines, self.catalogue),
                 "returns": sales.returns_table(number, orders, returns, numbers, self.catalogue),
-                "payments": web.payments_table(
-                    pay, orders, order_no, numbers, cents, payer, self.calendar
+                "payments": billing.payments_table(bills, orders, order_no, numbers, self.calendar),
+                "adjustments": billing.bad_debts_table(
+                    bills, orders, order_no, returns, self.calendar
                 ),
+                "memberships": joined,
                 "sessions": web.sessions_table(
                     visit, number, orders, order_no, numbers, self.calendar
                 ),
                 **desk_tables,
+                "customer_tags": tags.customer_tags_table(
+                    tag, number, tickets, persons, self.calendar
+                ),
                 **sent_tables,
                 **sold_tables,
             },
@@ -252,6 +275,7 @@ class DemoCompany:
                 "tickets": true_tickets,
                 "touches": true_touches,
                 "opportunities": true_opportunities,
+                "memberships": true_memberships,
             },
         )
 
@@ -324,7 +348,7 @@ class DemoCompany:
                 "first_order_time": latent(latents.first_order),
                 "dropout_time": latent(dropout),
                 "left_over_service": pa.array(gone < service.NEVER),
-                "payer": text(np.asarray(web.PAYERS, dtype=object)[payer]),
+                "payer": text(np.asarray(billing.PAYERS, dtype=object)[payer]),
                 "order_count": pa.array(count),
                 "gross_amount": amounts(gross),
                 "returned_amount": amounts(returned),

@@ -98,6 +98,16 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
         Fault("duplicate_row"),
     ),
     "inventory": (Fault("bad_type", "on_hand", "some"), Fault("duplicate_row")),
+    "adjustments": (
+        Fault("bad_type", "booked_amount", "see file"),
+        Fault("missing_value", "adjustment_no"),
+        Fault("duplicate_row"),
+    ),
+    "memberships": (
+        Fault("bad_type", "changed_at", "next year"),
+        Fault("bad_json"),
+        Fault("duplicate_row"),
+    ),
     "tickets": (
         Fault("bad_type", "opened_at", "last week"),
         Fault("missing_value", "ticket_no"),
@@ -122,6 +132,11 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
         Fault("missing_value", "response_no"),
         Fault("duplicate_row"),
     ),
+    "customer_tags": (
+        Fault("missing_value", "tag"),
+        Fault("bad_type", "tagged_at", "Monday"),
+        Fault("duplicate_row"),
+    ),
     "campaign_touches": (
         Fault("bad_type", "touched_at", "tomorrow"),
         Fault("missing_value", "campaign_no"),
@@ -136,6 +151,7 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
     "accounts": (
         Fault("missing_value", "account_no"),
         Fault("bad_type", "created_at", "30.02.2025 10:00:00"),
+        Fault("bad_type", "employee_count", "about 20"),
         Fault("duplicate_row"),
     ),
     "customer_links": (Fault("missing_value", "account_no"), Fault("duplicate_row")),

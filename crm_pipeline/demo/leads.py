@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from crm_pipeline.demo.behaviour import Calendar, Floats, Ints
 from crm_pipeline.demo.catalogue import Catalogue
+from crm_pipeline.demo.firms import firm_columns
 from crm_pipeline.demo.persons import CHINESE_NAMES, Persons
 from crm_pipeline.demo.sales import opening_seconds
 from crm_pipeline.demo.tables import DAY_SECONDS, amounts, instants, local_seconds, text
@@ -68,12 +69,21 @@ def owners_table() -> pa.Table:
 
 def business_tables(
     rng: np.random.Generator,
+    found: np.random.Generator,
     block: int,
     persons: Persons,
     catalogue: Catalogue,
     calendar: Calendar,
 ) -> tuple[dict[str, pa.Table], pa.Table]:
     """Rows as delivered (accounts, customer_links, leads, opportunities, opportunity_stages).
+
+    Args:
+        rng: The block's stream for sales.
+        found: The block's stream for what the firms are.
+        block: Position of the block.
+        persons: Who the customers are.
+        catalogue: What opportunities are about.
+        calendar: The days of the records.
 
     Returns:
         The tables, and the truth: one row per opportunity, its probability of being won when it
@@ -102,6 +112,7 @@ def business_tables(
                 "street": text(persons.streets(person)),
                 "country": text(np.asarray(REGIONS, dtype=object)[region]),
                 "size": text(np.asarray(SIZES, dtype=object)[how_large]),
+                **firm_columns(found, account_no, how_large, calendar.start.year),
                 "created_at": instants(created),
             }
         ),

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from crm_pipeline.demo.behaviour import Calendar, Floats, Ints
 from crm_pipeline.demo.comments import comment
-from crm_pipeline.demo.persons import Persons
+from crm_pipeline.demo.persons import CHINESE_NAMES, Persons
 from crm_pipeline.demo.sales import Orders
 from crm_pipeline.demo.tables import DAY_SECONDS, instants, local_seconds, text
 
@@ -126,7 +126,7 @@ def desk_tables(
     size = len(tickets.opened)
     numbers = np.asarray([f"T{block:05d}{i + 1:05d}" for i in range(size)], dtype=object)
     customer = persons.number[tickets.customer]
-    agents = np.asarray([f"AG{i + 1:02d}" for i in range(AGENTS)], dtype=object)[tickets.agent]
+    agents = agent_numbers()[tickets.agent]
     priority = np.clip(tickets.complaint + rng.integers(0, 3, size), 0, 3)
     truth = pa.table(
         {
@@ -288,14 +288,17 @@ def _answers(
     return rows.filter(pa.array(when < end))
 
 
+def agent_numbers() -> np.ndarray:
+    """Numbers of those who answer at the help desk."""
+    return np.asarray([f"AG{i + 1:02d}" for i in range(AGENTS)], dtype=object)
+
+
 def agents_table() -> pa.Table:
     """Who answers at the help desk."""
-    from crm_pipeline.demo.persons import CHINESE_NAMES
-
     rows = range(AGENTS)
     return pa.table(
         {
-            "agent_no": text([f"AG{i + 1:02d}" for i in rows]),
+            "agent_no": text(agent_numbers()),
             "full_name": text([CHINESE_NAMES[i % len(CHINESE_NAMES)] for i in rows]),
             "team": text(["first line" if i % 3 else "second line" for i in rows]),
             "region": text(["DE" if i % 4 else "CN" for i in rows]),

@@ -3,8 +3,8 @@
 Files: ``company.json`` (what was asked for), ``customers.parquet`` (latent parameters and totals),
 ``orders.parquet`` (every order's day and amount), ``tickets.parquet`` (satisfaction, and what it
 does), ``touches.parquet`` (lot and effect of campaigns), ``opportunities.parquet`` (probability of
-winning), ``dirt.parquet`` (faulty rows by file and kind), ``files.parquet`` (rows by file). Tests
-and benchmarks read them; the pipeline does not.
+winning), ``memberships.parquet`` (probability of giving up), ``dirt.parquet`` (faulty rows by file
+and kind), ``files.parquet`` (rows by file). Tests and benchmarks read them; the pipeline does not.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class DemoTruth:
             dropped out), caused_order, ordered_at.
         opportunities: One row an opportunity: opportunity_no, account_size, owner_no,
             win_probability (when opened), is_won (null while open).
+        memberships: One row a membership: membership_no, customer_no, started_at, ended_at (null
+            while it runs), cancel_probability (at its last term's end; null before the first).
     """
 
     company: DemoCompany
@@ -56,6 +58,7 @@ class DemoTruth:
     tickets: pd.DataFrame = field(default_factory=pd.DataFrame)
     touches: pd.DataFrame = field(default_factory=pd.DataFrame)
     opportunities: pd.DataFrame = field(default_factory=pd.DataFrame)
+    memberships: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def calendar(self) -> Calendar:
@@ -103,7 +106,7 @@ def read_truth(truth: Path) -> DemoTruth:
         name: pq.read_table(truth / f"{name}.parquet").to_pandas()
         for name in (
             *("customers", "orders", "dirt", "files"),
-            *("tickets", "touches", "opportunities"),
+            *("tickets", "touches", "opportunities", "memberships"),
         )
     }
     frames["orders"]["ordered_on"] = pd.to_datetime(frames["orders"]["ordered_on"])

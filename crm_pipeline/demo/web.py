@@ -1,8 +1,7 @@
-"""Visits to the site, bills and stock of the demo company's shop.
+"""Visits to the site of the demo company's shop.
 
-Every order of the web or the app ends a session; before and beside it there are sessions without
-one, through a funnel of view, cart and checkout. Whether bills are paid late, or not at all, is a
-matter of the customer's kind of payer, which is in the truth.
+Every order of the web or the app ends a session; in the days before and after it there are sessions
+without one, through a funnel of view, cart and checkout.
 """
 
 from __future__ import annotations
@@ -10,11 +9,10 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from crm_pipeline.demo.behaviour import Calendar, Ints
-from crm_pipeline.demo.catalogue import Catalogue
+from crm_pipeline.demo.behaviour import Calendar
 from crm_pipeline.demo.sales import CHANNELS as ORDER_CHANNELS
 from crm_pipeline.demo.sales import Orders
-from crm_pipeline.demo.tables import DAY_SECONDS, amounts, instants, local_seconds, text
+from crm_pipeline.demo.tables import DAY_SECONDS, instants, local_seconds, text
 
 OTHER_SESSIONS = 2.0
 """Mean number of sessions without an order for each order of web or app."""
@@ -22,13 +20,8 @@ ANONYMOUS_RATE = 0.45
 CART_RATE, CHECKOUT_RATE = 0.25, 0.40
 DEVICES = ("desktop", "phone", "tablet")
 SOURCES = ("direct", "search", "email", "social")
-METHODS = ("card", "wallet", "invoice", "direct_debit")
-METHOD_SHARES = (0.35, 0.25, 0.28, 0.12)
-PAYERS = ("punctual", "late", "bad")
-PAYER_SHARES = (0.80, 0.15, 0.05)
-FAILURE_RATES = (0.01, 0.03, 0.25)
-DUE_DAYS = 14
-HOUR = 3600
+AROUND_DAYS = 8
+"""How far before or after an order the sessions without one lie, in days."""
 
 
 def sessions_table(
@@ -46,10 +39,14 @@ def sessions_table(
     size = len(online) + len(like)
     bought = np.arange(size) < len(online)
     source = np.concatenate([online, like])
-    days = rng.integers(0, 9, size)
-    at = orders.at[source] - np.where(
-        bought, rng.integers(120, 1500, size), days * DAY_SECONDS + rng.integers(1800, 20_000, size)
-    )
+    before = np.where(bought, rng.integers(120, 1500, size), rng.integers(1800, 20_000, size))
+    at = orders.at[source] - before
+    days = rng.integers(-AROUND_DAYS, AROUND_DAYS + 1, size)
+    day = at // DAY_SECONDS + np.where(bought, 0, days)
+    # what would lie beyond the records comes back from their edge: all days are alike to the last
+    last = local_seconds(calendar.end) // DAY_SECONDS
+    day = np.where(day > last, 2 * last + 1 - day, day)
+    at = day * DAY_SECONDS + at % DAY_SECONDS
     customer = np.where(~bought & (rng.random(size) < ANONYMOUS_RATE), -1, orders.customer[source])
     cart = bought | (rng.random(size) < CART_RATE)
     checkout = bought | (cart & (rng.random(size) < CHECKOUT_RATE))
@@ -83,75 +80,5 @@ def sessions_table(
             "order_no": pa.array(
                 order_numbers[source[order]], mask=~bought[order], type=pa.string()
             ),
-        }
-    )
-
-
-def draw_payers(rng: np.random.Generator, size: int) -> Ints:
-    """What kind of payer each customer is: an index into ``PAYERS``."""
-    return rng.choice(len(PAYERS), size, p=PAYER_SHARES)
-
-
-def payments_table(
-    rng: np.random.Generator,
-    orders: Orders,
-    order_numbers: np.ndarray,
-    customer_numbers: np.ndarray,
-    cents: Ints,
-    payer: Ints,
-    calendar: Calendar,
-) -> pa.Table:
-    """Rows as delivered: one per bill, in the state in which it was at the end of the records."""
-    size = len(orders.at)
-    end = local_seconds(calendar.end) + DAY_SECONDS
-    kind = np.where(orders.customer >= 0, payer[orders.customer], 0)
-    method = rng.choice(len(METHODS), size, p=METHOD_SHARES)
-    later = method >= METHODS.index("invoice")
-    due = orders.at + np.where(later, DUE_DAYS * DAY_SECONDS, 0)
-    early = rng.integers(0, 10 * DAY_SECONDS, size)
-    delay = (rng.gamma(1.5, 8, size) * DAY_SECONDS).astype(np.int64) + DAY_SECONDS
-    is_late = rng.random(size) < np.asarray((0.04, 0.55, 0.75))[kind]
-    paid = np.where(later, np.where(is_late, due + delay, due - early), orders.at + 60)
-    failed = rng.random(size) < np.asarray(FAILURE_RATES)[kind]
-    is_open = ~failed & (paid >= end)
-    failed = failed & (due + 30 * DAY_SECONDS < end)
-    is_open = is_open | (~failed & (paid >= end))
-    status = np.where(failed, "failed", np.where(is_open, "open", "paid"))
-    known = orders.customer
-    return pa.table(
-        {
-            "payment_no": text(["P" + number[1:] for number in order_numbers]),
-            "order_no": text(order_numbers),
-            "customer_no": pa.array(
-                customer_numbers[np.maximum(known, 0)], mask=known < 0, type=pa.string()
-            ),
-            "billed_at": instants(orders.at),
-            "method": text(np.asarray(METHODS, dtype=object)[method]),
-            "status": text(status),
-            "due_at": instants(due),
-            "paid_at": pa.array(np.asarray(paid, dtype="datetime64[s]"), mask=status != "paid"),
-            "amount": amounts(cents),
-        }
-    )
-
-
-def inventory_table(rng: np.random.Generator, catalogue: Catalogue, calendar: Calendar) -> pa.Table:
-    """Rows as delivered: what lies in stock of each article, counted once a quarter."""
-    breaks = calendar.month_breaks(float(calendar.days))
-    days = [int(day) for day in breaks if day < calendar.days][::3]
-    goods = len(catalogue.sku)
-    size = goods * len(days)
-    day = np.repeat(np.asarray(days, dtype=np.int64), goods)
-    sku = np.tile(np.asarray(catalogue.sku, dtype=object), len(days))
-    at = local_seconds(calendar.start) + day * DAY_SECONDS + 20 * HOUR
-    number = np.asarray([f"Z{i + 1:07d}" for i in range(size)], dtype=object)
-    return pa.table(
-        {
-            "count_no": text(number),
-            "sku": text(sku),
-            "counted_at": instants(at),
-            "on_hand": pa.array(rng.negative_binomial(2, 0.03, size)),
-            "on_order": pa.array(np.where(rng.random(size) < 0.2, 40, 0)),
-            "lead_time_days": pa.array(rng.integers(3, 30, size)),
         }
     )

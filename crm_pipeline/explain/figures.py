@@ -110,8 +110,11 @@ def _horizon_days(db: duckdb.DuckDBPyConnection) -> int:
 
 
 def _literal(value: Any) -> str:
-    """Return a total as SQL with all its digits, in the type that a sum of amounts has."""
-    return f"cast('{value}' as decimal(38, 4))" if isinstance(value, Decimal) else str(value)
+    """Return a total as SQL with all its digits, in the type that a sum of such amounts has."""
+    if not isinstance(value, Decimal):
+        return str(value)
+    digits = max(4, -int(value.as_tuple().exponent))
+    return f"cast('{value}' as decimal(38, {digits}))"
 
 
 def _total(db: duckdb.DuckDBPyConnection, name: str, given: dict[str, Any], limit: int) -> Total:

@@ -1,8 +1,8 @@
 """From facts to the lines of the files they came from.
 
 Which raw tables feed an entity is read from dbt's graph; which of their columns names the order,
-the product or the return, from the sources' contracts. A fact whose source numbers no orders is
-found by its customer and day.
+the product, the return or the ticket, from the sources' contracts. A fact whose source numbers no
+orders is found by its customer and day.
 """
 
 from __future__ import annotations
@@ -20,7 +20,20 @@ import pandas as pd
 from crm_pipeline.defs.landing.contracts import ColumnContract, SourceContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier
 
-_ENTITY = {"line": ("order_items",), "order": ("orders", "order_items"), "return": ("returns",)}
+_ENTITY = {
+    "line": ("order_items",),
+    "order": ("orders", "order_items"),
+    "return": ("returns",),
+    "ticket": ("tickets",),
+    "interaction": ("interactions",),
+    "response": ("survey_responses",),
+    "session": ("sessions",),
+    "opportunity": ("opportunities",),
+    "lead": ("leads",),
+    "touch": ("campaign_touches",),
+    "campaign": ("campaigns",),
+}
+_OF_PURCHASES = ("line", "order", "return")
 _NUMBER = re.compile(r"-(\d+)$")
 
 
@@ -29,7 +42,8 @@ class Fact:
     """One fact row, as the terms of a figure give it.
 
     Attributes:
-        kind: ``line`` or ``order`` (``key`` is the order's), or ``return``.
+        kind: ``line`` or ``order`` (``key`` is the order's), or what the key is of: ``return``,
+            ``ticket``, ``session``, ...
         key: ``<source>:<number>``.
         product_key: Product of a line or return.
         ordinal: Which one, where an order has several lines of one product.
@@ -127,6 +141,8 @@ class Tracer:
         if not facts:
             return {}
         kind = facts[0].kind
+        if kind not in _OF_PURCHASES:
+            return self._by_own_number(table, kind, facts)
         if kind == "return" and len(table.key) == 1:
             key = table.column(table.key[0])
             return self._by_number(table, key, {fact: fact.number for fact in facts}, whole=True)
@@ -138,6 +154,16 @@ class Tracer:
             }
             return self._by_number(table, order, numbers, whole=kind == "order")
         return self._by_customer_and_day(table, facts)
+
+    def _by_own_number(
+        self, table: TableContract, kind: str, facts: list[Fact]
+    ) -> dict[Fact, list[str]]:
+        column = table.identity_of(kind)
+        if column is None and len(table.key) == 1:
+            column = table.column(table.key[0])
+        if column is None:
+            return {}
+        return self._by_number(table, column, {fact: fact.number for fact in facts}, whole=True)
 
     def _by_number(
         self, table: TableContract, column: ColumnContract, wanted: dict[Fact, str], *, whole: bool

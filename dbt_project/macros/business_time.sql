@@ -47,3 +47,21 @@
 {% macro utc_of_business_time(reading) -%}
     {{ start_of_business_day(reading) }}
 {%- endmacro %}
+
+
+{#- The reading of the company's clock at a UTC instant: a timestamp without a zone. -#}
+{% macro business_clock(instant) -%}
+    {%- if business_time_zone() == 'UTC' -%}
+        cast({{ instant }} as timestamp)
+    {%- else -%}
+        {{ return(adapter.dispatch('business_clock')(instant)) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro default__business_clock(instant) -%}
+    from_utc_timestamp({{ instant }}, '{{ business_time_zone() }}')
+{%- endmacro %}
+
+{% macro duckdb__business_clock(instant) -%}
+    timezone('{{ business_time_zone() }}', timezone('UTC', {{ instant }}))
+{%- endmacro %}

@@ -9,12 +9,6 @@
 {% macro normal_point() -%}1.959963984540054{%- endmacro %}
 
 
-{#- Sum of values, each times its weight. -#}
-{% macro weighted_sum(values, weights) -%}
-    sum({{ values }} * {{ weights }})
-{%- endmacro %}
-
-
 {#- A total per unit of what it is divided by; null where that is nothing. -#}
 {% macro mean_of(total, count) -%}
     cast({{ total }} as double) / nullif(cast({{ count }} as double), 0)

@@ -20,6 +20,7 @@
         {'fact': 'fct_interactions', 'key': 'interaction_key', 'touched': 'int_interactions__touched', 'at': 'occurred_at', 'names': ['customer']},
         {'fact': 'fct_survey_responses', 'key': 'response_key', 'touched': 'int_survey_responses__touched', 'at': 'responded_at', 'names': ['customer', 'product']},
         {'fact': 'fct_customer_tags', 'key': 'tag_key', 'touched': 'int_customer_tags__touched', 'at': 'tagged_at', 'names': ['customer']},
+        {'fact': 'fct_inventory', 'key': 'inventory_key', 'touched': 'int_inventory__touched', 'at': 'counted_at', 'names': ['product']},
     ] -%}
     {%- set found = [] -%}
     {%- for fact in facts if kind is none or kind in fact.names -%}

@@ -8,8 +8,9 @@
 -#}
 
 {#-
-    Columns and types of an entity, in order. `customer_key` is resolved through the links; a
-    customer record's key of its own stays as `record_key`, which staging models do not have.
+    Columns and types of an entity, in order. `customer_key` and `parent_customer_key` are resolved
+    through the links; a customer record's key of its own stays as `record_key`, which staging models
+    do not have.
 -#}
 {% macro entity_columns(entity) %}
     {%- set text = dbt.type_string() -%}
@@ -190,11 +191,15 @@ where false
 
 {#- One source's part of a union, its customer keys resolved where it brings links. -#}
 {% macro union_entity_member(columns, relation, links) -%}
-    {%- set linked = links is not none and 'customer_key' in columns | map('first') -%}
+    {%- set held = columns | map('first') | list -%}
+    {%- set linked = links is not none and 'customer_key' in held -%}
+    {%- set has_parent = linked and 'parent_customer_key' in held -%}
 select
     {%- for name, data_type in columns %}
         {%- if linked and name == 'customer_key' %}
     coalesce(links.linked_customer_key, entity.customer_key) as customer_key{{ ',' if not loop.last }}
+        {%- elif has_parent and name == 'parent_customer_key' %}
+    coalesce(parents.linked_customer_key, entity.parent_customer_key) as parent_customer_key{{ ',' if not loop.last }}
         {%- elif name == 'record_key' %}
     entity.customer_key as record_key{{ ',' if not loop.last }}
         {%- else %}
@@ -204,5 +209,8 @@ select
 from {{ relation }} as entity
     {%- if linked %}
 left join {{ links }} as links on entity.customer_key = links.customer_key
+    {%- endif %}
+    {%- if has_parent %}
+left join {{ links }} as parents on entity.parent_customer_key = parents.customer_key
     {%- endif %}
 {%- endmacro %}

@@ -25,10 +25,18 @@ class BaseRate(ClassifierMixin, BaseEstimator):
         return np.column_stack([1 - churns, churns])
 
 
-class RecencyOnly(ClassifierMixin, BaseEstimator):
-    """Logistic regression on the logarithm of the days since the last order, nothing else."""
+class OneFact(ClassifierMixin, BaseEstimator):
+    """Logistic regression on the logarithm of one fact that is never negative, nothing else.
 
-    def fit(self, features: pd.DataFrame, churned: FloatArray) -> RecencyOnly:
+    Parameters:
+        fact: Its column; the days since the last order, the months of a contract.
+    """
+
+    def __init__(self, fact: str = "recency_days") -> None:
+        """Look at ``fact``."""
+        self.fact = fact
+
+    def fit(self, features: pd.DataFrame, churned: FloatArray) -> OneFact:
         """Fit slope and intercept."""
         line = LogisticRegression(C=1e6, solver="newton-cholesky")
         self.line_ = line.fit(self._column(features), churned)
@@ -38,6 +46,6 @@ class RecencyOnly(ClassifierMixin, BaseEstimator):
         """Return P(stays), P(churns) for each row."""
         return np.asarray(self.line_.predict_proba(self._column(features)))
 
-    @staticmethod
-    def _column(features: pd.DataFrame) -> FloatArray:
-        return np.log1p(features[["recency_days"]].astype(float)).to_numpy()
+    def _column(self, features: pd.DataFrame) -> FloatArray:
+        known = features[[self.fact]].astype(float).fillna(0.0).clip(lower=0.0)
+        return np.log1p(known).to_numpy()

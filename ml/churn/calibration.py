@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator
@@ -19,19 +18,6 @@ SMALLEST_GAIN = 0.0005
 """Nats of log-loss that a more flexible map must gain on customers it has not seen."""
 _EDGE = 0.001
 """Isotonic steps of 0 or 1 are pulled in by this: no finite sample proves certainty."""
-
-
-def customer_halves(customer_key: pd.Series) -> NDArray[np.bool_]:
-    """Split customers into two halves by a hash of the key, the same in every run.
-
-    All rows of a customer, at all cut-offs, fall into the same half.
-    """
-    return customer_hash(customer_key) % 2 == 1
-
-
-def customer_hash(customer_key: pd.Series) -> NDArray[np.uint64]:
-    """Return a hash of each key that depends on nothing else; spread over 64 bits."""
-    return pd.util.hash_array(customer_key.to_numpy(dtype=object), categorize=True)
 
 
 class Calibration(BaseEstimator):

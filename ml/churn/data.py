@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.churn.features import KEY_COLUMNS, FeatureError, check_features
+from ml.churn.contracts import KEY, check_contracts
+from ml.churn.features import FeatureError
+from ml.churn.kinds import CONTRACT, RHYTHM, kind_of
+from ml.churn.sampling import customer_hash
 
 FloatArray = NDArray[np.float64]
 Rows = tuple[pd.DataFrame, FloatArray]
@@ -31,25 +34,34 @@ class LabelledData:
     """Labelled rows, each part sorted by (cut_off_on, customer_key).
 
     Attributes:
+        kind: Of the rows, see ``ml.churn.kinds``.
         training: Rows whose labels were known at the evaluation cut-off.
-        evaluation: Rows of the one later cut-off that figures are reported for.
+        evaluation: Rows of the one later cut-off that figures are reported for; where there are
+            no dates, the fifth of the contracts that is set aside.
         everything: All labelled rows, for the refit.
-        evaluation_on: The evaluation cut-off.
+        evaluation_on: The evaluation cut-off; None where there are no dates.
         training_cut_offs: Number of cut-offs in ``training``.
         book_days: Age of the record at the latest training cut-off; it begins when one customer in
             a hundred has ordered, so that a single wrong date does not make it old.
+        period: What the reported figures are of.
     """
 
+    kind: str
     training: Rows
     evaluation: Rows
     everything: Rows
-    evaluation_on: pd.Timestamp
+    evaluation_on: pd.Timestamp | None
     training_cut_offs: int
     book_days: int
+    period: str
 
 
 def labelled_data(
-    features: pd.DataFrame, labels: pd.DataFrame, cut_offs: pd.DataFrame, horizon_days: int
+    features: pd.DataFrame,
+    labels: pd.DataFrame,
+    cut_offs: pd.DataFrame,
+    horizon_days: int,
+    kind: str = RHYTHM,
 ) -> LabelledData | str:
     """Return the labelled rows by purpose, or a sentence that says why there are too few.
 
@@ -61,7 +73,7 @@ def labelled_data(
     evaluation_on = _evaluation_on(purposes, horizon_days)
     if evaluation_on is None:
         return "no cut-off lies one horizon before the as-of date, so no model can be examined"
-    joined = _joined(features, labels, purposes, horizon_days)
+    joined = _joined(features, labels, purposes, horizon_days, kind)
     on = joined["cut_off_on"]
     enough = {day for day, part in joined.groupby("cut_off_on") if _too_few(part) is None}
     if evaluation_on not in enough:
@@ -75,16 +87,63 @@ def labelled_data(
         )
     known = on.isin(sorted(enough))
     training = _rows(joined[on.isin(sorted(training_on))])
-    last = max(training_on)
-    first_orders = training[0].loc[training[0]["cut_off_on"] == last, "first_order_on"]
-    start = first_orders.sort_values().iloc[len(first_orders) // 100]
     return LabelledData(
+        kind=kind,
         training=training,
         evaluation=_rows(joined[on == evaluation_on]),
         everything=_rows(joined[known]),
         evaluation_on=evaluation_on,
         training_cut_offs=len(training_on),
-        book_days=int((last - start).days),
+        book_days=_book_days(training[0], max(training_on)) if kind == RHYTHM else 0,
+        period=f"{evaluation_on.date()} + {horizon_days} days",
+    )
+
+
+def _book_days(training: pd.DataFrame, last: pd.Timestamp) -> int:
+    first_orders = training.loc[training["cut_off_on"] == last, "first_order_on"]
+    start = first_orders.sort_values().iloc[len(first_orders) // 100]
+    return int((last - start).days)
+
+
+SET_ASIDE = 5
+"""One contract in so many is examined on, and seen by nothing before."""
+
+
+def labelled_contracts(contracts: pd.DataFrame) -> LabelledData | str:
+    """Return the labelled contracts by purpose, or a sentence that says why there are too few.
+
+    The label is a flag without a date, so there is no later period. Instead a fifth of the
+    contracts is set aside by a hash of their key: always the same ones, so that a champion's
+    ``evaluated_`` copy has not seen them either.
+
+    Args:
+        contracts: ``cut_off_on``, ``subscription_key``, ``is_churned`` and facts.
+
+    Raises:
+        FeatureError: Columns are missing, or keys are null or duplicated.
+    """
+    if "is_churned" not in contracts.columns:
+        raise FeatureError("the contracts lack ['is_churned']")
+    known = contracts[contracts["is_churned"].notna()].reset_index(drop=True)
+    if len(known) == 0:
+        return "no contract says whether it was ended"
+    frame = check_contracts(known)
+    frame = frame.dropna(axis="columns", how="all")
+    frame["is_churned"] = known["is_churned"].astype(float).loc[frame.index]
+    frame = frame.reset_index(drop=True)
+    aside = customer_hash(frame[KEY]) // np.uint64(10_000) % np.uint64(SET_ASIDE) == 0
+    for part, name in ((frame[~aside], "to train on"), (frame[aside], "set aside")):
+        if (few := _too_few(part, "contracts")) is not None:
+            return f"of the contracts {name} {few}"
+    return LabelledData(
+        kind=CONTRACT,
+        training=_rows(frame[~aside]),
+        evaluation=_rows(frame[aside]),
+        everything=_rows(frame),
+        evaluation_on=None,
+        training_cut_offs=1,
+        book_days=0,
+        period="contracts set aside",
     )
 
 
@@ -120,34 +179,36 @@ def _joined(
     labels: pd.DataFrame,
     purposes: dict[str, set[pd.Timestamp]],
     horizon_days: int,
+    kind: str,
 ) -> pd.DataFrame:
     """Features with ``is_churned`` (float), only labelled rows of the three purposes."""
-    needed = {*KEY_COLUMNS, "horizon_days", "is_churned"}
-    if missing := needed - set(labels.columns):
+    keys = list(kind_of(kind).keys)
+    if missing := {*keys, "horizon_days", "is_churned"} - set(labels.columns):
         raise FeatureError(f"customer_labels lacks {sorted(missing)}")
-    frame = check_features(features)
+    frame = kind_of(kind).check(features, None)
     frame = frame[frame["cut_off_on"].isin(sorted(set().union(*purposes.values())))]
-    outcome = labels.loc[labels["horizon_days"] == horizon_days, [*KEY_COLUMNS, "is_churned"]]
+    outcome = labels.loc[labels["horizon_days"] == horizon_days, [*keys, "is_churned"]]
     outcome = outcome[outcome["is_churned"].notna()].copy()
     outcome["cut_off_on"] = pd.to_datetime(outcome["cut_off_on"]).astype("datetime64[s]")
-    outcome["customer_key"] = outcome["customer_key"].astype(object)
+    outcome[keys[1]] = outcome[keys[1]].astype(object)
     outcome["is_churned"] = outcome["is_churned"].astype(float)
-    if (count := int(outcome.duplicated(list(KEY_COLUMNS)).sum())) > 0:
-        raise FeatureError(f"customer_labels has {count} duplicate (cut_off_on, customer_key)")
-    joined = frame.merge(outcome, on=list(KEY_COLUMNS), how="inner", validate="one_to_one")
-    return joined.sort_values(list(KEY_COLUMNS), kind="stable", ignore_index=True)
+    if (count := int(outcome.duplicated(keys).sum())) > 0:
+        raise FeatureError(f"customer_labels has {count} duplicate ({', '.join(keys)})")
+    joined = frame.merge(outcome, on=keys, how="inner", validate="one_to_one")
+    if kind == CONTRACT:
+        # facts that contracts of this sort never have are no facts
+        joined = joined.dropna(axis="columns", how="all")
+    return joined.sort_values(keys, kind="stable", ignore_index=True)
 
 
-def _too_few(part: pd.DataFrame) -> str | None:
+def _too_few(part: pd.DataFrame, who: str = "customers") -> str | None:
     """Why a cut-off's labelled rows are too few, None if they are enough."""
     churned = int(part["is_churned"].sum())
     stayed = len(part) - churned
     if len(part) < MIN_CUSTOMERS:
-        return f"{len(part)} customers are labelled, fewer than {MIN_CUSTOMERS}"
+        return f"{len(part)} {who} are labelled, fewer than {MIN_CUSTOMERS}"
     if min(churned, stayed) < MIN_CLASS:
-        return (
-            f"{churned} customers churned and {stayed} stayed; either must be at least {MIN_CLASS}"
-        )
+        return f"{churned} {who} churned and {stayed} stayed; either must be at least {MIN_CLASS}"
     return None
 
 

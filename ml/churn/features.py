@@ -91,6 +91,13 @@ STABLE_COLUMNS = (
 )
 CONCEPT_COLUMNS = tuple(dict.fromkeys(CONCEPTS.values()))
 
+CURVED_COLUMNS = {
+    STABLE: ("log_recency", "log_gross"),
+    FULL: ("log_average", "log_recency", "log_age", "log_rate"),
+}
+"""Bent by the spline model. On the demo company (20,000 customers, three seeds) the full set's
+take the excess of log-loss over that of the true probabilities from 1.3-2.0 % to .7-1.4 %."""
+
 LONGEST_RECENCY_DAYS = 365
 """A customer silent for a year and one silent for three are alike; the cap also keeps a linear
 model inside the range it was trained on."""
@@ -198,3 +205,7 @@ class ChurnDesign(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Return the names of the derived columns."""
         return np.asarray(columns_of(self.feature_set), dtype=object)
+
+    def facts_of_columns(self) -> list[str]:
+        """Return, for each derived column, the fact that it speaks about."""
+        return [CONCEPTS[column] for column in columns_of(self.feature_set)]

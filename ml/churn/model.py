@@ -2,9 +2,15 @@
 
 Belongs here: fitting, predicting and explaining one given recipe. Does not: the choice of the
 recipe (``tuning.py``) or its examination (``training.py``).
+
+Everything that is learned (filling, words, splines, scale, resampling, calibration) is learned in
+``fit``, from the rows handed to it: the parameters are text and numbers, so nothing that was fitted
+elsewhere can be passed in. Resampled rows have no key of their own and are refused.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,27 +24,28 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from ml.churn.calibration import Calibration, customer_halves
-from ml.churn.features import (
-    CONCEPT_COLUMNS,
-    CONCEPTS,
-    FULL,
-    ChurnDesign,
-    check_features,
-    columns_of,
+from ml.churn.calibration import Calibration
+from ml.churn.estimators import KernelMachine, LogOddsTrees, Network, Resampled
+from ml.churn.kinds import RHYTHM, Kind, kind_of
+from ml.churn.recipes import (
+    BOOSTING,
+    FOREST,
+    LOGISTIC,
+    NETWORK,
+    NONE,
+    ROW_LIMITS,
+    SPLINES,
+    SVM,
+    TREE,
+    Recipe,
+    recipes_of,
 )
-from ml.churn.reasons import reason_table
+from ml.churn.sampling import customer_halves, sample_customers
 from ml.churn.season import SeasonLevels
+from ml.churn.shapley import contributions
 from ml.churn.splines import QUANTILES, NaturalSplines
 
 FloatArray = NDArray[np.float64]
-
-LOGISTIC = "logistic"
-BOOSTING = "boosting"
-
-CURVED_COLUMNS = ("log_average", "log_recency", "log_age", "log_rate")
-"""Bent by splines in the full logistic model. On the demo company (20,000 customers, three seeds)
-this takes the excess of log-loss over that of the true probabilities from 1.3-2.0 % to .7-1.4 %."""
 
 SOLVER = "newton-cholesky"
 """Exact second-order steps: with some 30 columns, a tenth of the time of L-BFGS, and converged to
@@ -46,36 +53,41 @@ the last digits, so that the same data give the same coefficients on another mac
 
 SKOPS_TRUSTED_TYPES = [
     "ml.churn.calibration.Calibration",
+    "ml.churn.contracts.ContractDesign",
+    "ml.churn.estimators.KernelMachine",
+    "ml.churn.estimators.LogOddsTrees",
+    "ml.churn.estimators.Network",
+    "ml.churn.estimators.Resampled",
     "ml.churn.features.ChurnDesign",
     "ml.churn.model.ChurnModel",
     "ml.churn.season.SeasonLevels",
     "ml.churn.splines.NaturalSplines",
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
 ]
 """What skops must be told to trust beside scikit-learn's public estimators."""
 
 
 class ChurnModel(ClassifierMixin, BaseEstimator):
-    """Probability of no order within the horizon, from rows of ``customer_features``.
+    """Probability of leaving within the horizon, from facts known at a cut-off.
 
-    log-odds = calibrate(pipeline(facts)) + the season's level at the row's cut-off. The pipeline
-    holds every fitted preprocessing step, so nothing can be learned outside a fold.
+    log-odds = calibrate(mean of the pipelines' log-odds) + the season's level at the cut-off. Each
+    pipeline holds every fitted preprocessing step, so nothing can be learned outside a fold.
 
     Parameters:
-        family: ``"logistic"`` or ``"boosting"`` (histogram gradient boosting).
-        feature_set: ``"stable"`` or ``"full"``, see ``ml.churn.features``.
-        strength: Logistic only: inverse penalty per row (scikit-learn's C is this over the
-            number of rows), so that a value means the same in a short and a long history.
-        max_leaf_nodes: Boosting only.
-        max_iter: Boosting only: number of trees.
+        recipe: What is fitted, see ``ml.churn.recipes``; ``"a + b"`` averages the log-odds of two.
+        kind: ``"rhythm"`` (rows of ``customer_features``: no order within the horizon) or
+            ``"contract"`` (rows of contracts: the contract is ended).
         calibration: ``"none"``, ``"sigmoid"`` or ``"isotonic"``, learned on predictions for
-            customers whom the pipeline did not see.
+            customers whom the pipelines did not see.
+        horizon_days: Length of the label window.
         seed: Seed of every random choice.
 
     Attributes:
         classes_: ``[0, 1]``: stays, churns.
-        pipeline_: The fitted pipeline, uncalibrated.
+        pipelines_: The fitted pipelines, uncalibrated, one a recipe.
+        facts_: The facts that contributions are about.
         calibration_: The fitted map from raw to calibrated log-odds.
         season_: Levels by time of year; all zero where less than a year is known.
         known_until_: Last day (ISO) whose facts the labels used; set by ``fit``.
@@ -85,30 +97,41 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        family: str = LOGISTIC,
-        feature_set: str = "full",
-        strength: float = 1000.0,
-        max_leaf_nodes: int = 8,
-        max_iter: int = 100,
+        recipe: str = "splines full strength=1000",
+        kind: str = RHYTHM,
         calibration: str = "none",
         horizon_days: int = 90,
         seed: int = 0,
     ) -> None:
         """See the class."""
-        self.family = family
-        self.feature_set = feature_set
-        self.strength = strength
-        self.max_leaf_nodes = max_leaf_nodes
-        self.max_iter = max_iter
+        self.recipe = recipe
+        self.kind = kind
         self.calibration = calibration
         self.horizon_days = horizon_days
         self.seed = seed
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take in a model stored before there were recipes: it had one pipeline of its own."""
+        if "pipeline_" in state:
+            state = dict(state)
+            state["pipelines_"] = [state.pop("pipeline_")]
+            family = SPLINES if "bend" in state["pipelines_"][0].named_steps else state["family"]
+            words = {"strength": "strength"} if state["family"] == LOGISTIC else _OLD_BOOSTING
+            settings = {new: state[old] for old, new in words.items()}
+            state["recipe"] = str(Recipe(family, state["feature_set"], **settings))
+            state["kind"] = RHYTHM
+            state["facts_"] = kind_of(RHYTHM).facts(pd.DataFrame())
+        super().__setstate__(state)
+
+    @property
+    def _kind(self) -> Kind:
+        return kind_of(self.kind)
 
     def fit(self, features: pd.DataFrame, churned: ArrayLike) -> ChurnModel:
         """Fit on labelled rows, in any order.
 
         Args:
-            features: Rows of ``customer_features``.
+            features: Facts, one row a cut-off and customer (contract).
             churned: 0 or 1 for each row of ``features``.
 
         Raises:
@@ -119,22 +142,23 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         if not features.index.is_unique:
             features = features.reset_index(drop=True)
             outcome = outcome.reset_index(drop=True)
-        frame = check_features(features)
+        frame = self._kind.check(features, None)
         return self.fit_checked(frame, outcome.loc[frame.index].to_numpy())
 
     def fit_checked(self, frame: pd.DataFrame, y: FloatArray) -> ChurnModel:
-        """Fit on rows that went through ``check_features`` already, and are still in its order.
+        """Fit on rows that were checked already, and are still in the order of their key.
 
         Raises:
             ValueError: A label is missing, or there is only one class.
         """
         if not np.isin(y, (0.0, 1.0)).all():
             raise ValueError("labels must be 0 or 1; drop the rows without a label first")
-        if y.min() == y.max():
+        if len(y) == 0 or y.min() == y.max():
             raise ValueError("all labelled customers have the same outcome; nothing to learn")
         self.classes_ = np.array([0, 1])
+        self.facts_ = self._kind.facts(frame)
         with threadpool_limits(1):
-            self.pipeline_ = self._new_pipeline(len(frame)).fit(frame, y)
+            self.pipelines_ = self._fit_pipelines(frame, y)
             self.calibration_ = self._fit_calibration(frame, y)
             score = self.calibration_.apply(self.raw_scores(frame))
         self.season_ = SeasonLevels().fit(frame["cut_off_on"], score, y)
@@ -143,53 +167,34 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         self.evaluated_: ChurnModel | None = None
         return self
 
-    def _new_pipeline(self, row_count: int) -> Pipeline:
-        """An unfitted pipeline: facts -> derived columns -> filled -> (scaled ->) classifier."""
-        steps: list[tuple[str, BaseEstimator]] = [
-            ("design", ChurnDesign(self.feature_set)),
-            ("fill", SimpleImputer(strategy="median", keep_empty_features=True)),
-        ]
-        if self.family == LOGISTIC:
-            penalty = self.strength / row_count
-            if self.feature_set == FULL:
-                places = tuple(columns_of(FULL).index(column) for column in CURVED_COLUMNS)
-                steps.append(("bend", NaturalSplines(places)))
-            steps += [
-                ("scale", StandardScaler()),
-                ("classify", LogisticRegression(C=penalty, solver=SOLVER, tol=1e-8)),
-            ]
-        elif self.family == BOOSTING:
-            trees = HistGradientBoostingClassifier(
-                learning_rate=0.06,
-                max_iter=self.max_iter,
-                max_leaf_nodes=self.max_leaf_nodes,
-                min_samples_leaf=60,
-                l2_regularization=10.0,
-                early_stopping=False,
-                random_state=self.seed,
-            )
-            steps.append(("classify", trees))
-        else:
-            raise ValueError(f"unknown family {self.family!r}; known: {LOGISTIC}, {BOOSTING}")
-        return Pipeline(steps)
+    def _fit_pipelines(self, frame: pd.DataFrame, y: FloatArray) -> list[Pipeline]:
+        fitted = []
+        for recipe in recipes_of(self.recipe):
+            rows, labels = frame, y
+            if len(y) > ROW_LIMITS.get(recipe.family, len(y)):
+                used = sample_customers(frame[self._kind.key], ROW_LIMITS[recipe.family])
+                rows, labels = frame[used], y[used]
+            fitted.append(new_pipeline(recipe, self.kind, rows, self.seed).fit(rows, labels))
+        return fitted
 
     def raw_scores(self, frame: pd.DataFrame) -> FloatArray:
-        """Uncalibrated log-odds of rows that went through ``check_features`` already."""
-        return np.asarray(self.pipeline_.decision_function(frame), dtype=float)
+        """Uncalibrated log-odds of rows that were checked already."""
+        return _mean_score(self.pipelines_, frame)
 
     def held_out_scores(self, frame: pd.DataFrame, y: FloatArray) -> FloatArray:
-        """Raw log-odds of each row from a pipeline that saw none of the customer's rows.
+        """Raw log-odds of each row from pipelines that saw none of the customer's rows.
 
         Args:
-            frame: Rows as ``check_features`` returns them.
+            frame: Checked rows.
             y: Their labels, in the same order.
         """
-        half = customer_halves(frame["customer_key"])
+        half = customer_halves(frame[self._kind.key])
         score = np.empty(len(frame))
         for out in (False, True):
             seen = half != out
-            pipeline = self._new_pipeline(int(seen.sum())).fit(frame[seen], y[seen])
-            score[~seen] = pipeline.decision_function(frame[~seen])
+            if np.ptp(y[seen]) == 0 or seen.all():
+                raise ValueError("too few customers to hold some of either outcome out")
+            score[~seen] = _mean_score(self._fit_pipelines(frame[seen], y[seen]), frame[~seen])
         return score
 
     def _fit_calibration(self, frame: pd.DataFrame, y: FloatArray) -> Calibration:
@@ -198,10 +203,13 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
             return map_.fit(y, y)
         return map_.fit(self.held_out_scores(frame, y), y)
 
+    def _checked(self, features: pd.DataFrame) -> pd.DataFrame:
+        return self._kind.check(features.reset_index(drop=True), self.facts_)
+
     def decision_function(self, features: pd.DataFrame) -> FloatArray:
         """Return the uncalibrated log-odds of churn, in the order of the rows."""
         with threadpool_limits(1):
-            frame = check_features(features.reset_index(drop=True))
+            frame = self._checked(features)
             return pd.Series(self.raw_scores(frame), frame.index).sort_index().to_numpy()
 
     def predict_proba(self, features: pd.DataFrame) -> FloatArray:
@@ -217,36 +225,22 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         return (self.predict_proba(features)[:, 1] >= 0.5).astype(np.int64)
 
     def contributions(self, features: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-        """Explain the uncalibrated log-odds, fact by fact.
-
-        Exact for the logistic model (coefficient times distance from the training mean);
-        Shapley values for the trees (Lundberg et al. 2020, Nature Machine Intelligence 2).
+        """Explain the uncalibrated log-odds, fact by fact; see ``ml.churn.shapley``.
 
         Returns:
-            One column per fact (a column of ``customer_features``), index as ``features``; and
-            the intercept. Row sum + intercept = ``decision_function``.
+            One column a fact, index as ``features``; and the intercept. Row sum + intercept =
+            ``decision_function``. Of a blend: the mean of its members'.
         """
+        total, base = np.zeros((len(features), len(self.facts_))), 0.0
         with threadpool_limits(1):
-            frame = check_features(features.reset_index(drop=True)).sort_index()
-            prepared = self.pipeline_[:-1].transform(frame)
-            classifier = self.pipeline_[-1]
-            if self.family == LOGISTIC:
-                parts = prepared * classifier.coef_[0]
-                intercept = float(classifier.intercept_[0])
-            else:
-                parts, intercept = _shapley(classifier, prepared)
-        total = {concept: np.zeros(len(frame)) for concept in CONCEPT_COLUMNS}
-        for number, column in enumerate(self._final_columns()):
-            total[CONCEPTS[column]] = total[CONCEPTS[column]] + parts[:, number]
-        return pd.DataFrame(total, index=features.index), intercept
-
-    def _final_columns(self) -> list[str]:
-        """For each column that the classifier sees, the derived column it comes from."""
-        columns = list(columns_of(self.feature_set))
-        if "bend" not in self.pipeline_.named_steps:
-            return columns
-        pieces = len(QUANTILES) - 2
-        return columns + [column for column in CURVED_COLUMNS for _ in range(pieces)]
+            frame = self._checked(features).sort_index()
+            for pipeline in self.pipelines_ if len(frame) else []:
+                fact = np.array([self.facts_.index(name) for name in _facts_seen(pipeline)])
+                prepared = np.asarray(pipeline[:-1].transform(frame), dtype=float)
+                parts, intercept = contributions(pipeline[-1], prepared, fact, len(self.facts_))
+                total += parts / len(self.pipelines_)
+                base += intercept / len(self.pipelines_)
+        return pd.DataFrame(total, index=features.index, columns=self.facts_), base
 
     def reasons(self, features: pd.DataFrame, top: int = 3) -> pd.DataFrame:
         """Return ``reason_1`` ... ``reason_<top>``: what speaks most for churn, in plain words.
@@ -254,14 +248,70 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         Only facts that raise the probability are named; the rest of the columns are null.
         """
         parts, _ = self.contributions(features)
-        return reason_table(features, parts, top)
+        return self._kind.sentences(features, parts, top)
 
 
-def _shapley(classifier: HistGradientBoostingClassifier, x: FloatArray) -> tuple[FloatArray, float]:
-    """Shapley values of the trees' raw score; shap is imported here because it is slow to."""
-    import shap
+_OLD_BOOSTING = {"max_leaf_nodes": "leaves", "max_iter": "trees"}
 
-    explainer = shap.TreeExplainer(classifier)
-    values = np.asarray(explainer.shap_values(x, check_additivity=False), dtype=float)
-    expected = float(np.ravel(explainer.expected_value)[-1])
-    return values, expected
+
+def new_pipeline(recipe: Recipe, kind: str, frame: pd.DataFrame, seed: int = 0) -> Pipeline:
+    """Return an unfitted pipeline: facts -> columns -> filled (-> bent, scaled) -> classifier.
+
+    The only place where pipelines are made. It takes nothing that was fitted before.
+
+    Args:
+        recipe: What to fit.
+        kind: Of the rows.
+        frame: Checked rows; only their number and the types of their columns are used.
+        seed: Of every random choice.
+    """
+    steps: list[tuple[str, BaseEstimator]] = [
+        ("design", kind_of(kind).design(recipe.feature_set)),
+        ("fill", SimpleImputer(strategy="median", keep_empty_features=True)),
+    ]
+    if recipe.family == SPLINES:
+        steps.append(("bend", NaturalSplines(kind_of(kind).bent(frame, recipe.feature_set))))
+    if recipe.family in (LOGISTIC, SPLINES, SVM, NETWORK):
+        steps.append(("scale", StandardScaler()))
+    classifier = _classifier(recipe, len(frame), seed)
+    if recipe.resample != NONE:
+        classifier = Resampled(classifier, recipe.resample, seed)
+    return Pipeline([*steps, ("classify", classifier)])
+
+
+def _classifier(recipe: Recipe, row_count: int, seed: int) -> BaseEstimator:
+    if recipe.family in (LOGISTIC, SPLINES):
+        penalty = recipe.strength / max(row_count, 1)
+        return LogisticRegression(C=penalty, solver=SOLVER, tol=1e-8)
+    if recipe.family == TREE:
+        return LogOddsTrees(1, recipe.leaves, seed)
+    if recipe.family == FOREST:
+        return LogOddsTrees(recipe.trees, recipe.leaves, seed)
+    if recipe.family == SVM:
+        return KernelMachine(recipe.strength, seed=seed)
+    if recipe.family == NETWORK:
+        return Network(recipe.strength, seed=seed)
+    assert recipe.family == BOOSTING
+    return HistGradientBoostingClassifier(
+        learning_rate=0.06,
+        max_iter=recipe.trees,
+        max_leaf_nodes=recipe.leaves,
+        min_samples_leaf=60,
+        l2_regularization=10.0,
+        early_stopping=False,
+        random_state=seed,
+    )
+
+
+def _mean_score(pipelines: list[Pipeline], frame: pd.DataFrame) -> FloatArray:
+    scores = [np.asarray(one.decision_function(frame), dtype=float) for one in pipelines]
+    return scores[0] if len(scores) == 1 else np.mean(scores, axis=0)
+
+
+def _facts_seen(pipeline: Pipeline) -> list[str]:
+    """For each column that the classifier sees, the fact that it speaks about."""
+    facts = list(pipeline[0].facts_of_columns())
+    if "bend" in pipeline.named_steps:
+        pieces = len(QUANTILES) - 2
+        facts += [facts[place] for place in pipeline["bend"].columns for _ in range(pieces)]
+    return facts

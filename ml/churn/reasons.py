@@ -84,21 +84,57 @@ def reason_table(features: pd.DataFrame, contributions: pd.DataFrame, top: int) 
         Columns ``reason_1`` ... ``reason_<top>``, index as ``features``; null where fewer facts
         speak for churn. Equal contributions come in the order of ``contributions``' columns.
     """
+    facts = [dict(zip(_FACTS, row, strict=True)) for row in _fact_rows(features)]
+    return _strongest(contributions, top, lambda number, fact: _sentence(fact, facts[number]))
+
+
+def contract_reason_table(
+    contracts: pd.DataFrame, contributions: pd.DataFrame, top: int
+) -> pd.DataFrame:
+    """Return the ``top`` strongest contributions towards ending a contract, as ``reason_table``."""
+    values = {fact: contracts[fact].tolist() for fact in contributions.columns}
+    return _strongest(
+        contributions, top, lambda number, fact: contract_sentence(fact, values[fact][number])
+    )
+
+
+def contract_sentence(fact: str, value: object) -> str:
+    """Return a fact of a contract in words; one that has no sentence is named with its value."""
+    if value is None or value != value:
+        return f"{fact.replace('_', ' ')} unknown"
+    if fact == "tenure_months":
+        return f"a customer for {float(value):.0f} month{'' if value == 1 else 's'}"  # type: ignore[arg-type]
+    text = f"{float(value):,.2f}".removesuffix(".00") if isinstance(value, float) else str(value)
+    return CONTRACT_SENTENCES.get(fact, f"{fact.replace('_', ' ')}: {{}}").format(text)
+
+
+CONTRACT_SENTENCES = {
+    "monthly_amount": "{} to pay a month",
+    "charged_amount": "{} charged so far",
+    "contract_term": "contract: {}",
+    "payment_method": "paid by: {}",
+    "plan": "plan: {}",
+    "service_count": "{} services",
+}
+
+
+def _strongest(
+    contributions: pd.DataFrame, top: int, sentence: Callable[[int, str], str]
+) -> pd.DataFrame:
     parts = contributions.round(9).to_numpy()
     order = np.argsort(-parts, axis=1, kind="stable")
-    facts = [dict(zip(_FACTS, row, strict=True)) for row in _fact_rows(features)]
-    names = list(contributions.columns)
+    names = [str(name) for name in contributions.columns]
     out: dict[str, list[str | None]] = {}
     for place in range(top):
         cells: list[str | None] = []
-        for number, row in enumerate(facts):
+        for number in range(len(contributions)):
             chosen = order[number, place] if place < len(names) else -1
             if chosen < 0 or parts[number, chosen] <= 0:
                 cells.append(None)
             else:
-                cells.append(_sentence(names[chosen], row))
+                cells.append(sentence(number, names[chosen]))
         out[f"reason_{place + 1}"] = cells
-    return pd.DataFrame(out, index=features.index, dtype=object)
+    return pd.DataFrame(out, index=contributions.index, dtype=object)
 
 
 def _fact_rows(features: pd.DataFrame) -> list[list[float]]:

@@ -1,69 +1,37 @@
 """``train_churn``: choose on the past, examine on a later cut-off, refit on everything known.
 
-Belongs here: the order of the steps and what is reported. Does not: thresholds for promotion,
-which are the gate's (``ml.evaluation.gate``).
+Belongs here: the order of the steps. Does not: what is reported (``report.py``), or thresholds for
+promotion, which are the gate's (``ml.evaluation.gate``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
+from numpy import float64
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
-from ml.churn.baselines import BaseRate, RecencyOnly
-from ml.churn.calibration import choose_calibration, customer_halves
-from ml.churn.data import LabelledData, labelled_data
+from ml.churn.calibration import choose_calibration
+from ml.churn.contracts import KEY_COLUMNS as contract_keys
+from ml.churn.costs import ContactCosts
+from ml.churn.data import LabelledData, labelled_contracts, labelled_data
+from ml.churn.kinds import CONTRACT, kind_of
 from ml.churn.model import ChurnModel
-from ml.churn.tuning import (
-    Candidate,
-    best_of_each_family,
-    candidates,
-    past_performance,
-    sample_customers,
-)
-from ml.evaluation import metrics
+from ml.churn.report import Choice, report
+from ml.churn.sampling import customer_halves, sample_customers
+from ml.churn.tuning import Past, best_recipe, candidates, past_performance
 from ml.evaluation.leakage import suspicious_columns
-from ml.evaluation.plots import calibration_figure, gain_figure
-from ml.evaluation.result import (
-    TRAINED,
-    GateInputs,
-    TrainingResult,
-    evaluation_frame,
-    too_little_data,
-)
+from ml.evaluation.result import TrainingResult, too_little_data
 
-FloatArray = NDArray[np.float64]
+Rows = tuple[pd.DataFrame, NDArray[float64]]
 
 MAX_TUNING_ROWS = 40_000
 """Recipes are compared on about this many rows, whole customers chosen by a hash."""
 MAX_FIT_ROWS = 400_000
 """And fitted on at most about this many: more change the figures in the fifth digit."""
-
-METRICS: dict[str, Callable[[FloatArray, FloatArray], float]] = {
-    "log_loss": metrics.log_loss,
-    "brier": metrics.brier,
-    "roc_auc": metrics.roc_auc,
-    "pr_auc": metrics.pr_auc,
-    "calibration_error": metrics.calibration_error,
-    "lift_top_tenth": metrics.lift,
-}
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """What the past decided."""
-
-    winner: Candidate
-    finalists: list[Candidate]
-    calibration: dict[str, str]
-    table: pd.DataFrame
-    tuning_rows: int
-    suspicious: dict[str, float]
 
 
 def train_churn(
@@ -73,9 +41,11 @@ def train_churn(
     *,
     horizon_days: int,
     champion: BaseEstimator | None = None,
+    costs: ContactCosts | None = None,
+    recipes: Sequence[str] | None = None,
     seed: int = 0,
 ) -> TrainingResult:
-    """Train, tune, calibrate and examine the churn model.
+    """Train, tune, calibrate and examine the model of churn by the rhythm of purchases.
 
     Recipes are compared on ``churn_training`` cut-offs only, all of whose labels were known at
     the ``churn_evaluation`` cut-off. There the winner (fitted on the training cut-offs) is
@@ -89,171 +59,123 @@ def train_churn(
         horizon_days: Length of the label window.
         champion: The ruling ``ChurnModel``. Where it was fitted on the evaluation period, its
             ``evaluated_`` copy, which was not, stands in for it.
+        costs: Of a contact; they set the threshold that accuracy, precision, recall and F1 are
+            reported at.
+        recipes: What to try, see ``ml.churn.recipes``; by default one to three of each family.
         seed: Seed of every random choice.
 
     Returns:
         Status ``too_little_data`` with the reason, or ``trained``. Tables: ``candidates`` (past
-        performance of each recipe), ``comparison`` (both finalists, baselines and champion on
-        the evaluation period), ``calibration`` (bins).
+        performance of each recipe), ``comparison`` (winner, baselines and champion on the
+        evaluation period), ``calibration`` (bins).
 
     Raises:
         ValueError: Columns are missing, keys are duplicated, or a feature looks ahead.
     """
-    with threadpool_limits(1):
-        data = labelled_data(features, labels, cut_offs, horizon_days)
-        if isinstance(data, str):
-            return too_little_data("churn", data, {"horizon_days": horizon_days, "seed": seed})
-        choice = _choose(data, horizon_days)
-        finalists = {
-            recipe.family: _fit(recipe, choice, data.training, horizon_days, seed)
-            for recipe in choice.finalists
-        }
-        past_model = finalists[choice.winner.family]
-        estimator = _fit(choice.winner, choice, data.everything, horizon_days, seed)
-        estimator.evaluated_ = past_model
-        ruling = _comparable(champion, data.evaluation_on, horizon_days)
-        return _report(data, choice, finalists, estimator, ruling)
+    data = labelled_data(features, labels, cut_offs, horizon_days)
+    return _train(data, horizon_days, champion, costs, recipes, seed)
 
 
-def _choose(data: LabelledData, horizon_days: int) -> _Choice:
-    frame, y = data.training
-    used = sample_customers(frame, MAX_TUNING_ROWS)
-    frame, y = frame[used], y[used]
-    recipes = candidates(data.book_days)
-    table = past_performance(frame, y, recipes, horizon_days=horizon_days)
-    finalists, winner = best_of_each_family(table, recipes)
-    half = customer_halves(frame["customer_key"])
-    calibration = {}
-    for recipe in finalists:
-        held_out = recipe.model(horizon_days=horizon_days).held_out_scores(frame, y)
-        calibration[recipe.family], _ = choose_calibration(held_out, y, half)
-    chosen = [recipe.name for recipe in finalists]
-    table["is_finalist"] = table["candidate"].isin(chosen)
-    table["is_winner"] = table["candidate"] == winner.name
-    suspicious = suspicious_columns(frame, y)
-    return _Choice(winner, finalists, calibration, table, len(frame), suspicious)
+def train_contract_churn(
+    contracts: pd.DataFrame,
+    cut_offs: pd.DataFrame | None = None,
+    *,
+    horizon_days: int = 0,
+    champion: BaseEstimator | None = None,
+    costs: ContactCosts | None = None,
+    recipes: Sequence[str] | None = None,
+    seed: int = 0,
+) -> TrainingResult:
+    """Train, tune, calibrate and examine the model of ended contracts.
+
+    Contracts with dates are treated as ``train_churn`` treats customers. Where a flag is the label
+    there is no later period; what stands in for it is said in ``labelled_contracts``. Of a company
+    that has both the model is of those with dates.
+
+    Args:
+        contracts: ``cut_off_on``, ``subscription_key``, ``is_churned`` (null: not known), any
+            facts, numbers or words; and, where some have dates, ``horizon_days`` (null: a flag is
+            the label) and ``is_ended`` (by the cut-off).
+        cut_offs: ``cut_off_on``, ``purpose``; of contracts with dates.
+        horizon_days: Length of the label window of contracts with dates.
+        champion: The ruling ``ChurnModel``.
+        costs: Of a contact.
+        recipes: What to try; by default one to three of each family.
+        seed: Seed of every random choice.
+    """
+    if "horizon_days" in contracts and cut_offs is not None:
+        dated = contracts[contracts["horizon_days"].notna() & ~contracts["is_ended"].astype(bool)]
+        if len(dated):
+            labels = dated[[*contract_keys, "horizon_days", "is_churned"]]
+            data = labelled_data(dated, labels, cut_offs, horizon_days, CONTRACT)
+            return _train(data, horizon_days, champion, costs, recipes, seed)
+        contracts = contracts[contracts["horizon_days"].isna()]
+    return _train(labelled_contracts(contracts), 0, champion, costs, recipes, seed)
 
 
-def _fit(
-    recipe: Candidate,
-    choice: _Choice,
-    rows: tuple[pd.DataFrame, FloatArray],
+def _train(
+    data: LabelledData | str,
     horizon_days: int,
+    champion: BaseEstimator | None,
+    costs: ContactCosts | None,
+    recipes: Sequence[str] | None,
     seed: int,
-) -> ChurnModel:
+) -> TrainingResult:
+    if isinstance(data, str):
+        return too_little_data("churn", data, {"horizon_days": horizon_days, "seed": seed})
+    with threadpool_limits(1):
+        choice = _choose(data, horizon_days, recipes or candidates(data.kind, data.book_days), seed)
+        past_model = _fit(choice, data.kind, data.training, horizon_days, seed)
+        estimator = _fit(choice, data.kind, data.everything, horizon_days, seed)
+        estimator.evaluated_ = past_model
+        ruling = _comparable(champion, data, horizon_days)
+        return report(data, choice, past_model, estimator, ruling, costs or ContactCosts())
+
+
+def _choose(data: LabelledData, horizon_days: int, recipes: Sequence[str], seed: int) -> Choice:
+    frame, y = data.training
+    key = kind_of(data.kind).key
+    used = sample_customers(frame[key], MAX_TUNING_ROWS)
+    frame, y = frame[used], y[used]
+    past = Past(frame, y, data.kind, horizon_days, seed)
+    table = past_performance(past, recipes)
+    winner = best_recipe(table)
+    model = ChurnModel(winner, kind=data.kind, horizon_days=horizon_days, seed=seed)
+    held_out = model.held_out_scores(frame, y)
+    calibration, losses = choose_calibration(held_out, y, customer_halves(frame[key]))
+    table["is_winner"] = table["candidate"] == winner
+    suspicious = suspicious_columns(frame, y)
+    return Choice(winner, calibration, losses, table, len(frame), suspicious)
+
+
+def _fit(choice: Choice, kind: str, rows: Rows, horizon_days: int, seed: int) -> ChurnModel:
     frame, y = rows
-    used = sample_customers(frame, MAX_FIT_ROWS)
-    model = recipe.model(
-        horizon_days=horizon_days, calibration=choice.calibration[recipe.family], seed=seed
+    used = sample_customers(frame[kind_of(kind).key], MAX_FIT_ROWS)
+    model = ChurnModel(
+        choice.winner,
+        kind=kind,
+        calibration=choice.calibration,
+        horizon_days=horizon_days,
+        seed=seed,
     )
     return model.fit_checked(frame[used], y[used])
 
 
 def _comparable(
-    champion: BaseEstimator | None, evaluation_on: pd.Timestamp, horizon_days: int
+    champion: BaseEstimator | None, data: LabelledData, horizon_days: int
 ) -> BaseEstimator | None:
-    """The champion as it was before it saw the evaluation period; None without a rival.
+    """The champion as it was before it saw the evaluation rows; None without a rival.
 
-    A champion for another horizon answers another question and is no rival.
+    A champion for another horizon, or of contracts with other facts, answers another question and
+    is no rival.
     """
     if champion is None or getattr(champion, "horizon_days", horizon_days) != horizon_days:
         return None
+    facts = getattr(champion, "facts_", None)
+    if data.kind == CONTRACT and facts != kind_of(CONTRACT).facts(data.training[0]):
+        return None
     known = getattr(champion, "known_until_", None)
-    if known is None or pd.Timestamp(known) <= evaluation_on:
+    on = data.evaluation_on
+    if on is not None and (known is None or pd.Timestamp(known) <= on):
         return champion
     return champion.evaluated_ if champion.evaluated_ is not None else champion
-
-
-def _report(
-    data: LabelledData,
-    choice: _Choice,
-    finalists: dict[str, ChurnModel],
-    estimator: ChurnModel,
-    champion: BaseEstimator | None,
-) -> TrainingResult:
-    frame, y = data.evaluation
-    base_rate = BaseRate().fit(*data.training)
-    recency = RecencyOnly().fit(*data.training)
-    rivals: dict[str, BaseEstimator] = {**finalists, "base rate": base_rate, "recency": recency}
-    if champion is not None:
-        rivals["champion"] = champion
-    probability = {name: model.predict_proba(frame)[:, 1] for name, model in rivals.items()}
-    figures = {
-        name: {metric: measure(y, p) for metric, measure in METRICS.items()}
-        for name, p in probability.items()
-    }
-    winner = choice.winner.family
-    ours = figures[winner]
-    period = f"{data.evaluation_on.date()} + {estimator.horizon_days} days"
-    rows: list[tuple[str, str, float, float | None, float | None]] = [
-        (
-            period,
-            metric,
-            value,
-            figures["base rate"][metric],
-            figures["champion"][metric] if champion is not None else None,
-        )
-        for metric, value in ours.items()
-    ]
-    recency_loss = figures["recency"]["log_loss"]
-    rows.append((period, "log_loss_beside_recency", ours["log_loss"], recency_loss, None))
-    means = {name: float(p.mean()) for name, p in probability.items()}
-    rows.append(
-        (period, "mean_probability", means[winner], means["base rate"], means.get("champion"))
-    )
-    rows.append((period, "observed_rate", float(y.mean()), None, None))
-    past = choice.table[choice.table["is_winner"]].iloc[0]
-    for metric in ("log_loss", "calibration_error", "roc_auc"):
-        rows.append(("past cut-offs", metric, float(past[metric]), None, None))
-    comparison = pd.DataFrame(figures).T.rename_axis("model").reset_index()
-    shown = {"model": probability[winner], "recency only": probability["recency"]}
-    losses = {name: metrics.log_losses(y, p) for name, p in probability.items()}
-    return TrainingResult(
-        status=TRAINED,
-        reason=_sentence(choice, data, ours["log_loss"], figures["base rate"]["log_loss"]),
-        estimator=estimator,
-        parameters=_parameters(choice, data, estimator),
-        evaluation=evaluation_frame(rows),
-        figures={"calibration": calibration_figure(y, shown), "gain": gain_figure(y, shown)},
-        tables={
-            "candidates": choice.table,
-            "comparison": comparison,
-            "calibration": metrics.calibration_table(y, probability[winner]),
-        },
-        gate=GateInputs(
-            model="churn",
-            candidate=losses[winner],
-            baselines={"the base rate": losses["base rate"]},
-            champion=losses.get("champion"),
-            figures={"calibration_error": ours["calibration_error"]},
-        ),
-    )
-
-
-def _sentence(choice: _Choice, data: LabelledData, loss: float, base_loss: float) -> str:
-    calibration = choice.calibration[choice.winner.family]
-    warning = ""
-    if choice.suspicious:
-        names = ", ".join(f"{name} (AUC {area:.3f})" for name, area in choice.suspicious.items())
-        warning = f"; these facts alone tell the outcome, make sure they do not look ahead: {names}"
-    return (
-        f"{choice.winner.name}, calibration {calibration}, chosen on {data.training_cut_offs} past "
-        f"cut-offs ({choice.tuning_rows} rows); log-loss {loss:.4f} on {len(data.evaluation[1])} "
-        f"customers at {data.evaluation_on.date()}, base rate {base_loss:.4f}" + warning
-    )
-
-
-def _parameters(
-    choice: _Choice, data: LabelledData, estimator: ChurnModel
-) -> dict[str, float | str | int]:
-    return {
-        **estimator.get_params(),
-        "training_cut_offs": data.training_cut_offs,
-        "training_rows": len(data.training[1]),
-        "tuning_rows": choice.tuning_rows,
-        "evaluation_cut_off_on": str(data.evaluation_on.date()),
-        "evaluation_rows": len(data.evaluation[1]),
-        "refit_rows": len(data.everything[1]),
-        "refit_sampled_rows": int(sample_customers(data.everything[0], MAX_FIT_ROWS).sum()),
-        "book_days": data.book_days,
-    }

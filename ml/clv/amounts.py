@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ml.clv.columns import checked_weight, log_intervals
 from ml.clv.likelihoods import AmountRows, gamma_gamma
 from ml.clv.optimise import log_covariance, maximise
-from ml.clv.purchases import checked_weight, log_intervals
 from ml.clv.rows import weighted_rows
 
 COLUMNS = ("repeat_count", "repeat_mean_amount")

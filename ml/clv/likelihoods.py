@@ -1,7 +1,7 @@
-"""Log-likelihoods of BG/NBD, NBD and Gamma-Gamma with their gradients and Hessians.
+"""Log-likelihoods of BG/NBD, MBG/NBD, NBD and Gamma-Gamma with their gradients and Hessians.
 
 Belongs here: closed forms in log-parameters, on unique rows with weights, in scaled units.
-Not here: optimisation, input checks, predictions.
+Not here: Pareto/NBD (``pareto.py``), optimisation, input checks, predictions.
 
 All sums over a customer's purchases depend on the count alone, so they are evaluated once per
 count (a running sum), logarithms of ages once per age; what is left per row is one logistic
@@ -26,10 +26,18 @@ class PurchaseRows:
     """What the likelihood needs of unique (x, t_x, T) rows, summed as far as it can be.
 
     Without dropout only T, its weight and its purchases matter, so rows are summed by T; with
-    dropout single rows matter where x > 0.
+    dropout single rows matter where a customer had a chance to leave.
     """
 
-    def __init__(self, x: np.ndarray, t_x: np.ndarray, age: np.ndarray, weight: np.ndarray) -> None:
+    def __init__(
+        self,
+        x: np.ndarray,
+        t_x: np.ndarray,
+        age: np.ndarray,
+        weight: np.ndarray,
+        *,
+        leaves_at_first: bool = False,
+    ) -> None:
         """Sum and sort out.
 
         Args:
@@ -37,15 +45,20 @@ class PurchaseRows:
             t_x: Ages at the last purchase, in the scaled unit.
             age: T, in the scaled unit.
             weight: How many customers share the row.
+            leaves_at_first: Whether customers may leave after their first purchase too (MBG/NBD).
         """
         counts = np.bincount(x, weights=weight)
         self.reached = counts[::-1].cumsum()[::-1][1:]
         """How many customers made their (j + 1)-th repeat purchase, j = 0, 1, ..."""
+        first = np.array([counts.sum()]) if leaves_at_first else np.empty(0)
+        self.chances = np.concatenate([first, self.reached])
+        """How many customers had their (j + 1)-th chance to leave, j = 0, 1, ..."""
         self.ages, position = np.unique(age, return_inverse=True)
         self.age_weight = np.bincount(position, weights=weight)
         self.age_purchases = np.bincount(position, weights=weight * x)
-        some = x > 0
-        self.count_position, self.weight = x[some], weight[some]
+        chances = x + leaves_at_first
+        some = chances > 0
+        self.chance_position, self.weight = chances[some], weight[some]
         self.x = x[some].astype(float)
         self.age_position = position[some]
         self.lasts, self.last_position = np.unique(t_x[some], return_inverse=True)
@@ -77,7 +90,7 @@ def nbd(log_parameters: np.ndarray, rows: PurchaseRows) -> Derivatives:
     d_rr = -(rows.reached @ (1 / steps**2))
     d_ra = customers / alpha - rows.age_weight @ (1 / horizon)
     d_aa = -r / alpha**2 * customers + exponent @ (1 / horizon**2)
-    return _to_log_scale(
+    return to_log_scale(
         float(value),
         np.array([d_r, d_alpha]),
         np.array([[d_rr, d_ra], [d_ra, d_aa]]),
@@ -88,9 +101,12 @@ def nbd(log_parameters: np.ndarray, rows: PurchaseRows) -> Derivatives:
 def beta_geometric_nbd(log_parameters: np.ndarray, rows: PurchaseRows) -> Derivatives:
     """BG/NBD: as NBD, and after each repeat purchase a customer may leave for good.
 
-    ``log L = log L_NBD + sum_{j<x} log((b + j) / (a + b + j)) + log(1 + o)`` with the odds of
-    having left ``o = [x > 0] a / (b + x - 1) ((alpha + T) / (alpha + t_x))^(r + x)``; Fader,
-    Hardie & Lee (2005), "Counting Your Customers the Easy Way", Marketing Science 24(2), (6).
+    ``log L = log L_NBD + sum_{j<n} log((b + j) / (a + b + j)) + log(1 + o)`` with the odds of
+    having left ``o = [n > 0] a / (b + n - 1) ((alpha + T) / (alpha + t_x))^(r + x)`` and ``n = x``
+    chances to leave; Fader, Hardie & Lee (2005), "Counting Your Customers the Easy Way", Marketing
+    Science 24(2), (6). With ``n = x + 1``, where customers may leave after their first purchase
+    too, it is MBG/NBD; Batislam, Denizel & Filiztekin (2007), International Journal of Research in
+    Marketing 24(3). Which of the two, ``rows`` knows.
 
     Args:
         log_parameters: ``(log r, log alpha, log a, log b)``.
@@ -98,35 +114,35 @@ def beta_geometric_nbd(log_parameters: np.ndarray, rows: PurchaseRows) -> Deriva
     """
     base_value, base_gradient, base_hessian = nbd(log_parameters[:2], rows)
     r, alpha, a, b = np.exp(log_parameters)
-    steps = b + np.arange(rows.reached.size)
+    steps = b + np.arange(rows.chances.size)
     both = a + steps
-    shared = rows.reached @ (1 / both**2)
-    own = shared - rows.reached @ (1 / steps**2)
+    shared = rows.chances @ (1 / both**2)
+    own = shared - rows.chances @ (1 / steps**2)
 
     value, gradient, hessian = _odds_of_having_left(log_parameters, rows)
-    value += base_value - rows.reached @ np.log1p(a / steps)
+    value += base_value - rows.chances @ np.log1p(a / steps)
     hessian[2, 2] += shared
     hessian[2, 3] += shared
     hessian[3, 2] += shared
     hessian[3, 3] += own
-    gradient[2] -= rows.reached @ (1 / both)
-    gradient[3] += rows.reached @ (a / (steps * both))
+    gradient[2] -= rows.chances @ (1 / both)
+    gradient[3] += rows.chances @ (a / (steps * both))
 
-    _, in_logs, curvature = _to_log_scale(0.0, gradient, hessian, np.array([r, alpha, a, b]))
+    _, in_logs, curvature = to_log_scale(0.0, gradient, hessian, np.array([r, alpha, a, b]))
     in_logs[:2] += base_gradient
     curvature[:2, :2] += base_hessian
     return float(value), in_logs, curvature
 
 
 def _odds_of_having_left(log_parameters: np.ndarray, rows: PurchaseRows) -> Derivatives:
-    """Sum of ``log(1 + o)`` over rows with x > 0; derivatives by ``(r, alpha, a, b)``.
+    """Sum of ``log(1 + o)`` over rows with a chance to leave; derivatives by ``(r, alpha, a, b)``.
 
     In blocks, whose temporary arrays stay in the processor's cache.
     """
     r, alpha, a, b = np.exp(log_parameters)
     until_now, until_last = alpha + rows.ages, alpha + rows.lasts
     log_now, log_last = np.log(until_now), np.log(until_last)
-    left_after = b - 1.0 + np.arange(1, rows.reached.size + 1)
+    left_after = b - 1.0 + np.arange(1, rows.chances.size + 1)
     log_chance = np.append(np.nan, log_parameters[2] - np.log(left_after))
     by_b = np.append(np.nan, -1 / left_after)
     value = 0.0
@@ -135,7 +151,7 @@ def _odds_of_having_left(log_parameters: np.ndarray, rows: PurchaseRows) -> Deri
     for begin in range(0, rows.x.size, BLOCK_ROWS):
         block = slice(begin, begin + BLOCK_ROWS)
         age, last = rows.age_position[block], rows.last_position[block]
-        count, weight = rows.count_position[block], rows.weight[block]
+        count, weight = rows.chance_position[block], rows.weight[block]
         exponent = r + rows.x[block]
         idle = log_now[age] - log_last[last]
         now, then = 1 / until_now[age], 1 / until_last[last]
@@ -214,7 +230,7 @@ def gamma_gamma(log_parameters: np.ndarray, rows: AmountRows) -> Derivatives:
             [d_pv, d_qv, -n * q / v**2 + w @ ((p * x + q) / total**2)],
         ]
     )
-    return _to_log_scale(float(value), gradient, hessian, np.array([p, q, v]))
+    return to_log_scale(float(value), gradient, hessian, np.array([p, q, v]))
 
 
 def _log_rising(z: np.ndarray, q: float) -> np.ndarray:
@@ -234,7 +250,7 @@ def _stirling_rest(z: np.ndarray) -> np.ndarray:
     return (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680))) / z
 
 
-def _to_log_scale(
+def to_log_scale(
     value: float, gradient: np.ndarray, hessian: np.ndarray, parameters: np.ndarray
 ) -> Derivatives:
     """Derivatives by parameters, turned into derivatives by their logarithms."""

@@ -42,6 +42,7 @@ def maximise(
     upper: np.ndarray,
     *,
     max_iterations: int = 200,
+    relative_tolerance: float = RELATIVE_TOLERANCE,
 ) -> Optimum:
     """Climb ``objective`` from ``start`` by Newton's method inside a box.
 
@@ -54,6 +55,7 @@ def maximise(
         lower: Lower corner of the box.
         upper: Upper corner of the box.
         max_iterations: Steps after which the climb gives up, ``converged`` then being false.
+        relative_tolerance: The climb ends where a step promises less than this share of the value.
     """
     point = np.clip(np.asarray(start, dtype=float), lower, upper)
     value, gradient, hessian = objective(point)
@@ -63,7 +65,7 @@ def maximise(
         iterations += 1
         step = _step_inside(point, gradient, hessian, lower, upper)
         gain = 0.5 * float(gradient @ step)
-        tolerance = RELATIVE_TOLERANCE * max(1.0, abs(value))
+        tolerance = relative_tolerance * max(1.0, abs(value))
         if gain <= tolerance:
             converged = True
             break

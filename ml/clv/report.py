@@ -19,7 +19,7 @@ DECILES = 10
 
 
 def comparison_table(holdout: Holdout) -> pd.DataFrame:
-    """Metrics of the model, the naive rows and the champion.
+    """Metrics of the model, the naive rows, the champion and the contest's candidates.
 
     Returns:
         One row a prediction, indexed by its name. Of amounts: ``normalised_gini``,
@@ -133,6 +133,8 @@ def _gain(holdout: Holdout) -> Figure:
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
     for name, predicted in holdout.amounts.items():
+        if name in holdout.candidates:
+            continue
         share, reached = gain_curve(holdout.actual_amount, predicted)
         axes.plot(share, reached, label=name, linewidth=2 if name == "model" else 1)
     share, reached = gain_curve(holdout.actual_amount, holdout.actual_amount)

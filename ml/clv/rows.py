@@ -6,11 +6,14 @@ Belongs here: compression of columns to distinct rows. Not here: what the column
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 MOST_KEYS = 2.0**62
 """Packed keys stay below this, well inside a signed 64-bit integer."""
+DENSE = 8
+"""Up to so many possible keys a row they are counted in a table; beyond, sorting is cheaper."""
 
 
 def distinct_rows(columns: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
@@ -20,7 +23,11 @@ def distinct_rows(columns: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.n
         columns: Finite numbers, all of the same length.
     """
     packing = _Packing(columns)
-    found, position = np.unique(packing.keys(), return_inverse=True)
+    keys = packing.keys()
+    if packing.is_dense:
+        present = np.bincount(keys, minlength=packing.size) > 0
+        return packing.decode(np.flatnonzero(present)), (np.cumsum(present) - 1)[keys]
+    found, position = np.unique(keys, return_inverse=True)
     return packing.decode(found), position
 
 
@@ -35,7 +42,12 @@ def weighted_rows(
     """
     if weight is None:
         packing = _Packing(columns)
-        found, count = np.unique(packing.keys(), return_counts=True)
+        keys = packing.keys()
+        if packing.is_dense:
+            times = np.bincount(keys, minlength=packing.size).astype(float)
+            some: np.ndarray = np.nonzero(times)[0]
+            return packing.decode(some), times[some]
+        found, count = np.unique(keys, return_counts=True)
         return packing.decode(found), count.astype(float)
     rows, position = distinct_rows(columns)
     total = np.bincount(position, weights=weight, minlength=rows[0].size)
@@ -65,9 +77,12 @@ class _Packing:
                 self.levels.append(level)
                 self.sizes.append(level.size)
                 self.codes.append(code)
+        self.size = prod(self.sizes)
+        """Possible keys."""
+        self.is_dense = self.size <= DENSE * columns[0].size
 
     def keys(self) -> np.ndarray:
-        if np.prod(np.array(self.sizes, dtype=float)) >= MOST_KEYS:
+        if self.size >= MOST_KEYS:
             raise ValueError("too many distinct values to compress the rows")
         packed = self.codes[0]
         for size, code in zip(self.sizes[1:], self.codes[1:], strict=True):

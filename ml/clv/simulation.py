@@ -56,7 +56,51 @@ def simulate_customers(
         gone = active[leaves]
         alive[gone[clock[gone] <= age[gone]]] = False
         active = active[~leaves]
-    customers = pd.DataFrame(
+    customers = _table(count, last, age, alive, future)
+    if spend is not None:
+        p, q, v = spend
+        scale = 1 / random.gamma(q, 1 / v, n)
+        repeats = np.maximum(count, 1)
+        mean = random.gamma(p * repeats, scale / repeats)
+        customers["repeat_mean_amount"] = np.where(count > 0, mean, np.nan)
+    return customers
+
+
+def simulate_pareto_customers(
+    ages: np.ndarray,
+    *,
+    purchase: tuple[float, float, float, float],
+    horizon: float = 0.0,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Draw customers from Pareto/NBD.
+
+    Args:
+        ages: Age T of each customer, shape ``(n,)``, any time unit.
+        purchase: ``(r, alpha, s, beta)`` in the same unit; ``s = 0`` means that nobody leaves.
+        horizon: How long after T to go on counting purchases.
+        seed: Seed of the draws.
+
+    Returns:
+        As ``simulate_customers``, without amounts.
+    """
+    r, alpha, s, beta = purchase
+    random = np.random.default_rng(seed)
+    age = np.asarray(ages, dtype=float)
+    n = age.size
+    rate = random.gamma(r, 1 / alpha, n)
+    gone = random.exponential(1 / random.gamma(s, 1 / beta, n)) if s > 0 else np.full(n, np.inf)
+    count = random.poisson(rate * np.minimum(age, gone))
+    # given their number, moments of purchases are uniform: the last is a maximum
+    last = np.minimum(age, gone) * random.random(n) ** (1 / np.maximum(count, 1))
+    future = random.poisson(rate * np.clip(gone - age, 0, horizon))
+    return _table(count, np.where(count > 0, last, 0.0), age, gone > age, future)
+
+
+def _table(
+    count: np.ndarray, last: np.ndarray, age: np.ndarray, alive: np.ndarray, future: np.ndarray
+) -> pd.DataFrame:
+    return pd.DataFrame(
         {
             "repeat_count": count,
             "last_repeat_age": last,
@@ -65,10 +109,3 @@ def simulate_customers(
             "future_purchase_count": future,
         }
     )
-    if spend is not None:
-        p, q, v = spend
-        scale = 1 / random.gamma(q, 1 / v, n)
-        repeats = np.maximum(count, 1)
-        mean = random.gamma(p * repeats, scale / repeats)
-        customers["repeat_mean_amount"] = np.where(count > 0, mean, np.nan)
-    return customers

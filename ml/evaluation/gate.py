@@ -20,6 +20,9 @@ MAX_TOTAL_BIAS_RATE = 0.25
 """Of the value model's total, and only where two seasons have been seen: with one, Christmas
 alone moves the total by 45 % (Online Retail, references.md section 1)."""
 BOUNDED_FROM_SEASONS = 2
+MIN_COVERAGE = {"coverage_80": 0.65, "coverage_95": 0.85}
+"""Of the forecast's intervals: three months are some 13 independent weeks, of which an honest 80 %
+interval holds fewer than 65 % one time in ten."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ def decide(result: TrainingResult) -> GateDecision:
     * Value: higher normalised Gini than both naive rows and than the champion (paired
       bootstrap); with two seasons of history the total's bias is bounded too.
     * Segments: bootstrap adjusted Rand index of at least ``MIN_ADJUSTED_RAND_INDEX``.
+    * Ranking: higher nDCG than popularity and than the champion (paired t on the customers').
+    * Choice of one among several: lower log-loss than popularity and than the champion (paired t).
+    * Forecast: lower scaled error than the seasonal naive forecast and than the champion (paired t
+      on weeks of targets), and intervals that hold nearly what they promise.
+    * Win probability: as churn.
     * Uplift: a Qini whose bootstrap interval lies above 0, that of random order, and a higher
       Qini than the response model's and the champion's (paired bootstrap).
     * Sentiment: as churn.
@@ -53,14 +61,7 @@ def decide(result: TrainingResult) -> GateDecision:
     """
     if result.status != TRAINED:
         return GateDecision(False, result.reason)
-    rules: dict[str, Callable[[GateInputs], list[_Finding]]] = {
-        "churn": _churn,
-        "value": _value,
-        "segments": _segments,
-        "uplift": _uplift,
-        "sentiment": _churn,
-    }
-    rule = rules[result.gate.model]
+    rule = RULES[result.gate.model]
     findings = rule(result.gate)
     failed = [finding.sentence for finding in findings if not finding.passed]
     if failed:
@@ -141,6 +142,45 @@ def _segments(gate: GateInputs) -> list[_Finding]:
     return [_Finding(passed, f"adjusted Rand index {index:.3f} {side} {MIN_ADJUSTED_RAND_INDEX}")]
 
 
+def _ranking(gate: GateInputs) -> list[_Finding]:
+    opponents = _opponents(gate)
+    assert gate.candidate is not None
+    # the paired test asks whether losses are lower: here what is left to a perfect ranking
+    tests = {name: paired_t(-gate.candidate, -quality) for name, quality in opponents.items()}
+    return [_compared("nDCG", name, _mirrored(test), higher=True) for name, test in tests.items()]
+
+
+def _mirrored(test: PairedComparison) -> PairedComparison:
+    return PairedComparison(-test.difference, -test.upper, -test.lower, test.p_value)
+
+
+def _choice(gate: GateInputs) -> list[_Finding]:
+    opponents = _opponents(gate)
+    assert gate.candidate is not None
+    return [
+        _compared("log-loss", name, paired_t(gate.candidate, losses), higher=False)
+        for name, losses in opponents.items()
+    ]
+
+
+def _forecast(gate: GateInputs) -> list[_Finding]:
+    opponents = _opponents(gate)
+    assert gate.candidate is not None
+    findings = [
+        _compared("scaled error", name, paired_t(gate.candidate, losses), higher=False)
+        for name, losses in opponents.items()
+    ]
+    for name, least in MIN_COVERAGE.items():
+        held = _figure(gate, name)
+        word = "hold" if held >= least else "hold only"
+        findings.append(
+            _Finding(
+                held >= least, f"intervals of {name[-2:]} % {word} {held:.0%} (least {least:.0%})"
+            )
+        )
+    return findings
+
+
 def _uplift(gate: GateInputs) -> list[_Finding]:
     opponents = _opponents(gate)
     assert gate.candidate is not None
@@ -164,3 +204,16 @@ def _uplift(gate: GateInputs) -> list[_Finding]:
         for name, scores in opponents.items()
     ]
     return findings
+
+
+RULES: dict[str, Callable[[GateInputs], list[_Finding]]] = {
+    "choice": _choice,
+    "churn": _churn,
+    "forecast": _forecast,
+    "ranking": _ranking,
+    "segments": _segments,
+    "sentiment": _churn,
+    "uplift": _uplift,
+    "value": _value,
+    "win_probability": _churn,
+}

@@ -23,7 +23,17 @@ TOO_LITTLE_DATA = "too_little_data"
 
 EVALUATION_COLUMNS = ("period", "metric", "value", "baseline_value", "champion_value")
 
-ModelName = Literal["churn", "value", "segments", "uplift", "sentiment"]
+ModelName = Literal[
+    "choice",
+    "churn",
+    "forecast",
+    "ranking",
+    "segments",
+    "sentiment",
+    "uplift",
+    "value",
+    "win_probability",
+]
 
 
 @dataclass(frozen=True)
@@ -34,10 +44,11 @@ class GateInputs:
 
     Attributes:
         model: Which rule applies.
-        candidate: Churn, sentiment: per-row log-loss of the candidate. Value: the candidate's
-            predicted amount per row. Uplift: its predicted uplift. Segments: unused.
+        candidate: Churn, win probability, sentiment, choice: per-row log-loss of the candidate.
+            Value: its predicted amount per row. Forecast: scaled error per week of targets.
+            Ranking: per-customer nDCG. Uplift: its predicted uplift. Segments: unused.
         baselines: Name of a naive row -> the same quantity for it. Churn needs at least one;
-            value needs its two (rate and mean).
+            value needs its two (rate and mean), ranking and choice popularity.
         champion: The same quantity for the current champion, ``None`` while there is none.
         actual: Value: what each customer really spent in the evaluation window. Uplift: whether
             each person responded.
@@ -45,7 +56,8 @@ class GateInputs:
         weight: Uplift only: row weights that make campaigns comparable.
         figures: Single numbers a rule reads. Churn: ``calibration_error``. Segments:
             ``adjusted_rand_index``. Value: ``total_bias_rate`` (predicted / actual - 1) and
-            ``season_count`` (full years of history before the evaluation cut-off).
+            ``season_count`` (full years of history before the evaluation cut-off). Forecast:
+            ``coverage_80`` and ``coverage_95``. Win probability: as churn.
     """
 
     model: ModelName

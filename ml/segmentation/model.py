@@ -1,20 +1,31 @@
 """The segment model: fitted on a frame of customers, gives each its segment, name and distance.
 
-Belongs here: the estimator that is registered. Does not: how many segments there should be.
+Belongs here: the estimator that is registered. Does not: how many segments there should be, or
+whether K-means forms them.
 """
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ml.segmentation.features import FEATURES, KEY, FloatArray, check_features, log_features
-from ml.segmentation.kmeans import IntArray, assign, fit_centres
-from ml.segmentation.naming import name_segments
+from ml.segmentation.classifier import linear_classifier
+from ml.segmentation.features import (
+    FEATURES,
+    KEY,
+    FloatArray,
+    check_features,
+    log_features,
+    standardise,
+)
+from ml.segmentation.kmeans import IntArray, assign, fit_centres, subsample
+from ml.segmentation.matching import match_centres
+from ml.segmentation.methods import means, partition
+from ml.segmentation.naming import carry_names, name_segments
 
 SKOPS_TRUSTED_TYPES = ["ml.segmentation.model.SegmentModel"]
 """What skops must trust to load the model; everything inside it is numpy and plain Python."""
@@ -22,14 +33,20 @@ SKOPS_TRUSTED_TYPES = ["ml.segmentation.model.SegmentModel"]
 DISTANCE_DIGITS = 6
 
 
+LEARNED_SIZE = 1_000
+"""Customers that a method other than K-means sees; what it finds is learned and extended to all."""
+
+
 class SegmentModel(ClusterMixin, BaseEstimator):
-    """K-means on z-scored log features; segment 1 has the highest mean net amount.
+    """Segments of z-scored log features; the first has the highest mean net amount.
 
     The numbering does not depend on the labels that K-means happens to give, and the result does
-    not depend on the order of the rows.
+    not depend on the order of the rows. K-means puts each customer to the nearest centre; of
+    another method a classifier learns the segments and assigns everybody.
 
     Args:
-        n_clusters: Number of segments.
+        n_clusters: Number of segments; of a method that finds it, not read.
+        method: One of ``ml.segmentation.methods.METHODS``.
         names: Levels -> segment name, from ``ml.segmentation.naming.profile_names``.
         n_init: Starts of K-means, of which the best is kept.
         random_state: Seed of the starts.
@@ -38,7 +55,12 @@ class SegmentModel(ClusterMixin, BaseEstimator):
         mean_: Mean of each log feature, shape ``(3,)``.
         scale_: Standard deviation of each log feature; 1 where the feature is constant.
         centres_: In standard deviations, shape ``(n_clusters, 3)``, in the order of segments.
+        ids_: Number of each segment: from 1, or the champion's (``follow``).
+        anchors_: Where each segment was when it got its number, in logs.
         names_: One unique name a segment.
+        classifier_: Assigns customers; ``None`` for K-means.
+        tables_: Tables that training found and that are published with the scores, by name, as
+            lists by column; empty until a training fills it.
         n_features_in_: 3.
     """
 
@@ -46,12 +68,14 @@ class SegmentModel(ClusterMixin, BaseEstimator):
         self,
         n_clusters: int = 4,
         *,
+        method: str = "kmeans",
         names: dict[str, str] | None = None,
         n_init: int = 10,
         random_state: int = 0,
     ) -> None:
         """Keep the settings, as scikit-learn's ``clone`` requires."""
         self.n_clusters = n_clusters
+        self.method = method
         self.names = names
         self.n_init = n_init
         self.random_state = random_state
@@ -73,22 +97,72 @@ class SegmentModel(ClusterMixin, BaseEstimator):
         logs = log_features(frame)
         if len(logs) < self.n_clusters:
             raise ValueError(f"{len(logs)} customers cannot form {self.n_clusters} segments")
-        self.mean_ = logs.mean(axis=0)
-        deviation = logs.std(axis=0)
-        # A constant column's deviation is rounding noise, not always exactly zero.
-        self.scale_ = np.where(np.ptp(logs, axis=0) > 0, deviation, 1.0)
+        self.mean_, self.scale_ = standardise(logs)
         self.n_features_in_ = len(FEATURES)
         points = self._scale(logs)
-        centres = fit_centres(
-            points, self.n_clusters, n_init=self.n_init, random_state=self.random_state
-        )
-        self.centres_ = centres[self._order(frame, points, centres)]
+        self.classifier_: ClassifierMixin | None = None
+        if self.method == "kmeans":
+            centres = fit_centres(
+                points, self.n_clusters, n_init=self.n_init, random_state=self.random_state
+            )
+            order = self._order(frame, assign(points, centres)[0], centres)
+        else:
+            centres, order = self._learn(frame, points)
+        self.centres_ = centres[order]
+        self.ids_ = np.arange(1, len(order) + 1)
+        self.anchors_ = self.centres_ * self.scale_ + self.mean_
         self.names_ = name_segments(self.centres_, self.names or {})
+        self.tables_: dict[str, dict[str, list]] = {}
         return self
 
-    def _order(self, frame: pd.DataFrame, points: FloatArray, centres: FloatArray) -> IntArray:
-        """Return the centres' numbers, the highest mean net amount first."""
-        labels, _ = assign(points, centres)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a stored model, also one from before numbers and names were carried over."""
+        super().__setstate__(state)
+        if "centres_" in state and "ids_" not in state:
+            self.ids_ = np.arange(1, len(self.centres_) + 1)
+            self.anchors_ = self.centres_ * self.scale_ + self.mean_
+            self.classifier_ = None
+            self.tables_ = {}
+
+    def _learn(self, frame: pd.DataFrame, points: FloatArray) -> tuple[FloatArray, IntArray]:
+        """Find segments by another method than K-means; learn them, in the order of segments."""
+        chosen = subsample(len(points), LEARNED_SIZE, self.random_state)
+        some = points[chosen]
+        labels = partition(self.method, some, self.n_clusters, self.random_state).labels
+        centres = means(some, labels)
+        if len(centres) < 2:
+            raise ValueError(f"{self.method} finds no two segments")
+        kept = labels >= 0
+        places = np.unique(labels[kept], return_inverse=True)[1]
+        order = self._order(frame.iloc[chosen[kept]], places, centres)
+        self.classifier_ = linear_classifier(some[kept], np.argsort(order)[places])
+        return centres, order
+
+    def follow(self, champion: SegmentModel) -> Self:
+        """Take over the champion's numbers and names of the segments that are still the same.
+
+        What is the same is decided on centres in the features' own units (``matching.py``). A name
+        from the seed table follows a change of that table.
+        """
+        match = match_centres(
+            self.centres_ * self.scale_ + self.mean_,
+            champion.anchors_,
+            champion.ids_,
+            self.scale_,
+        )
+        self.ids_, self.anchors_ = match.numbers, match.anchors
+        self.names_ = carry_names(
+            self.centres_,
+            self.names or {},
+            match.previous.tolist(),
+            champion.names_,
+            champion.names or {},
+        )
+        return self
+
+    @staticmethod
+    def _order(frame: pd.DataFrame, labels: IntArray, centres: FloatArray) -> IntArray:
+        """Return the centres' places, the highest mean net amount first."""
         count = np.bincount(labels, minlength=len(centres))
         amount = np.bincount(
             labels, weights=frame["net_amount"].to_numpy(dtype=float), minlength=len(centres)
@@ -106,23 +180,30 @@ class SegmentModel(ClusterMixin, BaseEstimator):
         check_features(X)
         return self._scale(log_features(X))
 
+    def locate(self, points: FloatArray) -> IntArray:
+        """Return the place in ``centres_`` and ``ids_`` of each row of ``transform``'s points."""
+        if self.classifier_ is None:
+            return assign(points, self.centres_)[0]
+        return np.asarray(self.classifier_.predict(points), dtype=np.intp)
+
     def predict(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return each customer's segment, rows and index as in ``X``.
 
         Returns:
-            ``customer_key``; ``segment_id`` (int, 1 = highest mean net amount in training);
-            ``segment_name``; ``distance`` (float, to the own centre, in standard deviations of
-            the log features, rounded to six digits).
+            ``customer_key``; ``segment_id`` (int); ``segment_name``; ``distance`` (float, to the
+            own centre, in standard deviations of the log features, rounded to six digits).
 
         Raises:
             ValueError: The frame is not usable (``check_features``).
         """
-        labels, distance = assign(self.transform(X), self.centres_)
+        points = self.transform(X)
+        places = self.locate(points)
+        distance = np.sqrt(((points - self.centres_[places]) ** 2).sum(axis=1))
         return pd.DataFrame(
             {
                 KEY: X[KEY],
-                "segment_id": (labels + 1).astype(np.int64),
-                "segment_name": np.array(self.names_, dtype=object)[labels],
+                "segment_id": self.ids_[places].astype(np.int64),
+                "segment_name": np.array(self.names_, dtype=object)[places],
                 "distance": distance.round(DISTANCE_DIGITS),
             }
         )

@@ -101,11 +101,49 @@ def name_segments(centres: FloatArray, names: Mapping[str, str]) -> list[str]:
         centres: Shape ``(k, 3)``, in standard deviations, columns as in ``FEATURES``.
         names: From ``profile_names``.
     """
-    taken: set[str] = set()
+    return _name_rest(centres, names, [None] * len(centres))
+
+
+def carry_names(
+    centres: FloatArray,
+    names: Mapping[str, str],
+    previous: Sequence[int],
+    old_names: Sequence[str],
+    old_table: Mapping[str, str],
+) -> list[str]:
+    """Return one unique name a centre: of a segment that stays, the one it had.
+
+    A name that came from the seed table is looked up in today's table by the levels it stood for;
+    where that row is gone, the segment is named anew.
+
+    Args:
+        centres: As for ``name_segments``.
+        names: Today's names by levels.
+        previous: Place of the same segment in ``old_names``, -1 for a new one.
+        old_names: The champion's.
+        old_table: Its names by levels.
+    """
+    levels = {name.casefold(): key for key, name in old_table.items()}
+    kept: list[str | None] = []
+    for place in previous:
+        old = old_names[place] if place >= 0 else None
+        if old is not None and old.casefold() in levels:
+            old = names.get(levels[old.casefold()])
+        is_free = old is not None and old.casefold() not in {k.casefold() for k in kept if k}
+        kept.append(old if is_free else None)
+    return _name_rest(centres, names, kept)
+
+
+def _name_rest(
+    centres: FloatArray, names: Mapping[str, str], kept: Sequence[str | None]
+) -> list[str]:
+    taken = {name.casefold() for name in kept if name is not None}
     result = []
-    for centre in centres:
-        name = next(n for n in _candidates(centre, names) if n.casefold() not in taken)
-        taken.add(name.casefold())
+    for centre, known in zip(centres, kept, strict=True):
+        name = known
+        if name is None:
+            name = next(n for n in _candidates(centre, names) if n.casefold() not in taken)
+            taken.add(name.casefold())
         result.append(name)
     return result
 

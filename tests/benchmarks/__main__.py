@@ -2,12 +2,8 @@
 
     python -m tests.benchmarks [NAME...] [--sizes 1,4,16,32] [--quick]
 
-Names: scaling (Online Retail repeated: the pipeline, the script, dbt beside straight SQL), refresh
-(new lines landed into ten million), demo (demo companies; churn beside the true probabilities),
-orchestration, speed (BG/NBD beside lifetimes), coverage (200 simulated fits), decisions (allocation
-beside its bound, 200 shuffled experiments). All by default, about
-three quarters of an hour on two cores;
-``--quick``: sizes 1 and 4, 20 fits. A target that is missed is printed, never an error.
+``--help`` lists the names; all by default, about an hour on two cores. ``--quick``: sizes 1 and 4,
+20 fits and permutations. A target that is missed is printed, never an error.
 """
 
 from __future__ import annotations
@@ -15,13 +11,17 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks import (
+    churn_models,
     decisions,
     demo_company,
     orchestration,
     refresh,
+    rules,
     scaling,
     value_models,
 )
@@ -29,54 +29,90 @@ from tests.benchmarks.datasets import CHECKOUT
 from tests.benchmarks.processes import FailedError
 from tests.benchmarks.report import Report
 
-NAMES = ("orchestration", "scaling", "refresh", "demo", "speed", "coverage", "decisions")
 REFRESHED = 18
 """Times Online Retail: ten million lines."""
 
 DEMO_SIZES = (5_000, demo_company.CHURN_CUSTOMERS)
 
 
+@dataclass(frozen=True)
+class Options:
+    """What was asked for: where files go, how much is measured, whether homes stay."""
+
+    folder: Path
+    sizes: list[int]
+    quick: bool
+    keep: bool
+
+    @property
+    def repeats(self) -> int:
+        """How often what is random is repeated."""
+        return 20 if self.quick else 200
+
+
+def _decisions(report: Report, options: Options) -> None:
+    decisions.allocation(report)
+    decisions.permutations(report, options.repeats)
+
+
+BENCHMARKS: dict[str, tuple[str, Callable[[Report, Options], None]]] = {
+    "orchestration": (
+        "what Dagster costs beside its bare import",
+        lambda report, o: orchestration.measure(report, o.folder, keep=o.keep),
+    ),
+    "scaling": (
+        "Online Retail repeated: the pipeline, the script, dbt beside straight SQL",
+        lambda report, o: scaling.run_sizes(report, o.folder, o.sizes, keep=o.keep),
+    ),
+    "refresh": (
+        "new lines landed into ten million",
+        lambda report, o: refresh.run(report, o.folder, 2 if o.quick else REFRESHED, keep=o.keep),
+    ),
+    "demo": (
+        "demo companies; churn beside the true probabilities",
+        lambda report, o: demo_company.run_companies(report, o.folder, DEMO_SIZES, keep=o.keep),
+    ),
+    "rules": ("association rules beside mlxtend", lambda report, _: rules.measure(report)),
+    "speed": ("BG/NBD beside lifetimes", lambda report, _: value_models.speed(report)),
+    "coverage": (
+        "intervals of simulated value models",
+        lambda report, o: value_models.coverage(report, o.repeats),
+    ),
+    "permutations": (
+        "how often permuted labels lead to a promotion",
+        lambda report, o: churn_models.permutations(report, o.repeats),
+    ),
+    "decisions": ("allocation beside its bound; shuffled experiments", _decisions),
+}
+
+
 def main() -> None:
     """Run what was asked for; print tables and targets, write ``benchmarks.json``."""
-    parser = argparse.ArgumentParser(prog="tests.benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    listed = "; ".join(f"{name}: {text}" for name, (text, _) in BENCHMARKS.items())
+    parser = argparse.ArgumentParser(prog="tests.benchmarks", description=__doc__, epilog=listed)
+    parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--sizes", default="", help="repeats of Online Retail, such as 1,4")
     parser.add_argument("--quick", action="store_true", help="sizes 1 and 4, 20 fits")
     parser.add_argument("--keep", action="store_true", help="keep homes and results")
     parser.add_argument("--folder", type=Path, default=_default_folder())
-    options = parser.parse_args()
-    names = options.names or list(NAMES)
-    if unknown := sorted(set(names) - set(NAMES)):
-        parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(NAMES)}")
-    sizes = options.sizes or ("1,4" if options.quick else "1,4,16,32")
-    folder = options.folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    given = parser.parse_args()
+    names = given.names or list(BENCHMARKS)
+    if unknown := sorted(set(names) - set(BENCHMARKS)):
+        parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(BENCHMARKS)}")
+    sizes = given.sizes or ("1,4" if given.quick else "1,4,16,32")
+    options = Options(given.folder.resolve(), _numbers(sizes), given.quick, given.keep)
+    options.folder.mkdir(parents=True, exist_ok=True)
     report = Report()
     started = time.monotonic()
     for name in names:
         print(f"\n=== {name} ===", flush=True)
         try:
-            if name == "orchestration":
-                orchestration.measure(report, folder, keep=options.keep)
-            elif name == "scaling":
-                scaling.run_sizes(report, folder, _numbers(sizes), keep=options.keep)
-            elif name == "refresh":
-                times = 2 if options.quick else REFRESHED
-                refresh.run(report, folder, times, keep=options.keep)
-            elif name == "demo":
-                demo_company.run_companies(report, folder, DEMO_SIZES, keep=options.keep)
-            elif name == "speed":
-                value_models.speed(report)
-            elif name == "decisions":
-                decisions.allocation(report)
-                decisions.permutations(report, 20 if options.quick else 200)
-            else:
-                value_models.coverage(report, 20 if options.quick else 200)
+            BENCHMARKS[name][1](report, options)
         except FailedError as error:
             print(f"{name}: {error}")
-        report.save(folder / "benchmarks.json")
+        report.save(options.folder / "benchmarks.json")
     print(f"\n=== targets ===\n{report.summary()}")
-    print(f"{time.monotonic() - started:.0f} s; figures: {folder / 'benchmarks.json'}")
+    print(f"{time.monotonic() - started:.0f} s; figures: {options.folder / 'benchmarks.json'}")
 
 
 def _numbers(text: str) -> list[int]:

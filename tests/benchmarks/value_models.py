@@ -10,7 +10,8 @@ from tests.benchmarks.processes import environment, watch
 from tests.benchmarks.report import Report
 
 
-def _run(module: str, *arguments: str) -> str:
+def run_module(module: str, *arguments: str) -> str:
+    """Run a module of ``tests.benchmarks``, print and return what it says."""
     done = watch(
         [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments],
         cwd=CHECKOUT,
@@ -22,7 +23,7 @@ def _run(module: str, *arguments: str) -> str:
 
 def speed(report: Report) -> None:
     """A BG/NBD fit beside lifetimes, at 100,000 customers."""
-    output = _run("clv_speed")
+    output = run_module("clv_speed")
     report.note("clv_speed", output.splitlines())
     if found := re.search(r"at the last size.*: ([\d.,]+)\s*$", output, re.MULTILINE):
         ratio = float(found[1].replace(",", ""))
@@ -31,7 +32,7 @@ def speed(report: Report) -> None:
 
 def coverage(report: Report, fits: int) -> None:
     """Coverage and width of the parameters' intervals over simulated fits."""
-    output = _run("clv_coverage", "--fits", str(fits))
+    output = run_module("clv_coverage", "--fits", str(fits))
     report.note("clv_coverage", output.splitlines())
     if found := re.search(r"^(\d+) of (\d+) intervals fall short", output, re.MULTILINE):
         name = f"intervals outside 91-99 % coverage or too wide, of {found[2]}"

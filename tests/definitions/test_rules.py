@@ -12,6 +12,7 @@ import yaml
 
 from crm_pipeline.dbt_command import PROJECT
 from crm_pipeline.defs.landing.assets import CHECK
+from crm_pipeline.defs.modelling.registered import ANALYSES
 from crm_pipeline.defs.publication.assets import OWN_CHECK
 from crm_pipeline.defs.quality.accountable import accountable
 from crm_pipeline.defs.quality.closed_months import CLOSED_MONTHS
@@ -149,8 +150,7 @@ def test_public_marts_are_contracted_keyed_and_late_when_old(repository, manifes
 
 TESTED_OTHERWISE = {"dim_dates", "kpi_daily", "kpi_monthly"}
 """The first's smallest result is 365 rows: test_sql_marts.py holds it against Python. The
-others take their expressions from the metrics, which dbt's unit tests do not have:
-tests/unit/test_metrics.py."""
+others read more tables than a unit test can show: tests/unit/test_metrics.py."""
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +258,27 @@ def test_disabling_a_source_changes_neither_keys_nor_lineage(repository):
            if key.path[0] == "raw"}  # fmt: skip
     assert raw == set(SOURCES)
     assert len(SOURCES) > 4
+
+
+def test_dbt_builds_in_two_steps(repository):
+    """A table of scores made of others has its suite only: a dbt test would cut the build."""
+    steps = repository.get_job("everything").graph.node_dict
+    assert {name for name in steps if name.startswith("build_")} == {
+        "build_marts", "build_customer_360",
+    }  # fmt: skip
+
+
+def test_every_table_of_scores_is_counted_so_that_its_tests_show_as_checks(manifest):
+    """dagster-dbt shows a source's tests only where a model reads the source."""
+    counted = manifest["nodes"]["model.crm.score_coverage"]["depends_on"]["nodes"]
+    late = {
+        f"source.crm.scores.{table}"
+        for analysis in ANALYSES
+        if any(read.startswith("scores.") for read in analysis.reads)
+        for table in analysis.tables
+    }
+    scores = {key for key in manifest["sources"] if key.startswith("source.crm.scores.")}
+    assert scores - late == {key for key in counted if key.startswith("source.crm.scores.")}
 
 
 def test_jobs_schedules_and_sensors(repository):

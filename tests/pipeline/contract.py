@@ -54,16 +54,30 @@ CONTRACT = {
     "gross_amount?, returned_amount?, margin_amount?, average_order_amount?, "
     "single_event_amount?, cumulative_amount?, discounted_amount?, last_order_on?, "
     "contribution_share?, lifecycle_stage?, previous_stage?, stage_since_on?, segment_name?, "
-    "clv_amount?, churn_probability?, risk_band?, segment_status?, clv_status?, churn_status?",
+    "clv_amount?, churn_probability?, risk_band?, segment_status?, clv_status?, churn_status?, "
+    "next_offer?",
     "scores.customer_segments": "customer_key, as_of, status, segment_id? [integer], "
     "segment_name?, distance? [double], model_version?",
     "scores.customer_clv": "customer_key, as_of, status, horizon_days, alive_probability?, "
     "expected_orders? [double], expected_order_amount?, clv_amount?, clv_low_amount?, "
     "clv_high_amount?, model_version?",
+    "scores.customer_clv_horizons": "customer_key, as_of, horizon_days, expected_orders [double], "
+    "purchase_probability, clv_amount, clv_low_amount, clv_high_amount, model_version",
+    "scores.customer_next_order": "customer_key, as_of, next_order_on?, next_order_low_on?, "
+    "next_order_high_on?, model_version",
     "scores.customer_churn": "customer_key, as_of, status, horizon_days?, churn_probability?, "
     "risk_band?, reason_1?, reason_2?, reason_3?, model_version?",
     "scores.customer_reasons": "customer_key, as_of, model, feature, value [double], "
     "contribution [double]",
+    "scores.customer_next_category": "customer_key, as_of, status, next_category?, "
+    "next_category_probability?, second_category?, second_category_probability?, model_version?",
+    "scores.customer_recommendations": "customer_key, as_of, recommendation_rank [integer], "
+    "product_key, score [double], reason, reason_product_key?, model_version",
+    "scores.product_rules": "antecedent_product_key, antecedent_2_product_key?, "
+    "consequent_product_key, as_of, antecedent_name, consequent_name, order_count, "
+    "antecedent_count, consequent_count, rule_count, support_rate, confidence_rate, lift [double], "
+    "leverage [double], conviction? [double], p_value [double], adjusted_p_value [double], "
+    "improvement [double]",
     "meta.build": "as_of, built_at, horizon_days, code_version, sources, champions, input_digest, "
     "time_zone, currency?",
     "meta.dictionary": "table_schema, table_name, column_name, data_type, unit?, description",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.pipeline.support import crm, different, publication, published, succeeded
 
-MODELS = ("segments", "clv", "churn")
+MODELS = ("segments", "clv", "churn", "recommendation", "next_category")
 
 
 def trainings(home: Path, model: str) -> list[dict]:

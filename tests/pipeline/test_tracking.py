@@ -18,11 +18,13 @@ from ml.evaluation.result import GateInputs, TrainingResult
 from tests.pipeline.support import published
 from tests.pipeline.test_bad_input import call
 
-HORIZONS = {"segments": 0, "clv": 365, "churn": 90}
+HORIZONS = {"segments": 0, "clv": 365, "churn": 90, "recommendation": 0, "next_category": 0}
 PLOTS = {
     "segments": {"elbow", "silhouette", "scatter"},
     "clv": {"gain_curve", "holdout_by_decile"},
     "churn": {"calibration", "gain"},
+    "recommendation": {"candidates", "comparison"},
+    "next_category": {"comparison"},
 }
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from crm_pipeline.dbt_command import show_metrics_to_unit_tests
 from crm_pipeline.defs.landing.contracts import stored_as
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
@@ -33,6 +34,12 @@ RUN_SETTINGS: dict[str, Any] = {
     "currency": "EUR",
     "time_zone": "UTC",
 }
+
+
+@cache
+def _unit_tests_with_metrics() -> None:
+    """Once a process: dbt's unit tests see the metrics, as those of ``crm-dbt`` do."""
+    show_metrics_to_unit_tests()
 
 
 @cache
@@ -206,6 +213,7 @@ class SqlWarehouse:
             "CRM_SOURCES": ",".join(self.sources),
             "CRM_TIMEZONE": self.time_zone,
         }
+        _unit_tests_with_metrics()
         with environment_of(environment):
             try:
                 result = dbtRunner(manifest=project_manifest(self.project)).invoke(

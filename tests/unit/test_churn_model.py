@@ -9,19 +9,27 @@ import skops.io
 from scipy.special import logit
 
 from ml.churn.bands import risk_band
-from ml.churn.calibration import Calibration, choose_calibration, customer_halves
+from ml.churn.calibration import Calibration, choose_calibration
 from ml.churn.features import CONCEPTS, FULL, STABLE, FeatureError, check_features, design_matrix
 from ml.churn.model import SKOPS_TRUSTED_TYPES, ChurnModel
 from ml.churn.reasons import SENTENCES
+from ml.churn.recipes import Recipe, family_of, recipe, recipes_of
+from ml.churn.sampling import customer_halves, sample_customers
 from ml.churn.season import TRUST, SeasonLevels
 from ml.churn.splines import NaturalSplines
-from ml.churn.tuning import folds, sample_customers
+from ml.churn.tuning import folds
 from tests.unit.churn_company import company, features_at, frames
 
 RECIPES = {
-    "logistic stable": {"feature_set": STABLE},
-    "logistic full": {"feature_set": FULL, "calibration": "sigmoid"},
-    "boosting": {"family": "boosting", "max_iter": 20, "calibration": "isotonic"},
+    "logistic": {"recipe": "logistic stable strength=1000"},
+    "splines": {"recipe": "splines full strength=1000", "calibration": "sigmoid"},
+    "tree": {"recipe": "tree full leaves=12"},
+    "boosting": {"recipe": "boosting full leaves=8 trees=20", "calibration": "isotonic"},
+    "forest": {"recipe": "forest full leaves=16 trees=8"},
+    "svm": {"recipe": "svm stable strength=1000"},
+    "network": {"recipe": "network full strength=100"},
+    "smote": {"recipe": "logistic stable strength=1000 resample=smote"},
+    "blend": {"recipe": "splines full strength=1000 + forest full leaves=16 trees=8"},
 }
 
 
@@ -87,7 +95,7 @@ def test_every_preprocessing_step_is_inside_the_pipeline(labelled):
     """Only the training rows decide how a row is filled, scaled and bent."""
     rows, churned = labelled
     half = customer_halves(rows["customer_key"])
-    model = ChurnModel(feature_set=FULL).fit(rows[half], churned[half])
+    model = ChurnModel().fit(rows[half], churned[half])
     expected = model.predict_proba(rows[half])
     strange = rows[~half].assign(gross_amount=1e9, recency_days=300)
     together = model.predict_proba(pd.concat([rows[half], strange]))
@@ -99,7 +107,7 @@ def test_held_out_scores_never_come_from_a_customers_own_rows(labelled):
     frame = check_features(rows)
     y = churned.loc[frame.index].to_numpy()
     half = customer_halves(frame["customer_key"])
-    model = ChurnModel(feature_set=STABLE)
+    model = ChurnModel("logistic stable strength=1000")
     first = model.held_out_scores(frame, y)
     flipped = y.copy()
     flipped[half] = 1 - flipped[half]
@@ -115,7 +123,31 @@ def test_refuses_labels_that_teach_nothing(labelled):
     with pytest.raises(ValueError, match="without a label"):
         ChurnModel().fit(rows, churned.where(churned.index > 3))
     with pytest.raises(ValueError, match="family"):
-        ChurnModel(family="forest").fit(rows, churned)
+        ChurnModel("oracle full").fit(rows, churned)
+    with pytest.raises(ValueError, match="kind"):
+        ChurnModel(kind="mood").fit(rows, churned)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_a_text_that_says_all(name):
+    text = RECIPES[name]["recipe"]
+    assert " + ".join(str(part) for part in recipes_of(text)) == text
+    assert family_of(text) == (name if name != "smote" else "logistic")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("oracle full", "unknown family"),
+        ("logistic best strength=1", "unknown feature set"),
+        ("logistic full resample=enn", "unknown resampling"),
+        ("logistic full power=3", "unknown setting"),
+    ],
+)
+def test_a_recipe_of_nothing_known_is_refused(text, words):
+    with pytest.raises(ValueError, match=words):
+        recipe(text)
+    assert recipe("tree leaves=3") == Recipe("tree", "full", leaves=3)
 
 
 def test_null_keys_are_refused(labelled):
@@ -263,12 +295,14 @@ def test_folds_validate_only_after_the_training_labels_were_known(labelled):
 
 def test_sampled_customers_keep_all_their_rows_whatever_the_order():
     frame = pd.DataFrame({"customer_key": [f"c{i % 5000}" for i in range(20_000)]})
-    chosen = sample_customers(frame, 5000)
+    chosen = sample_customers(frame["customer_key"], 5000)
     assert 4000 < chosen.sum() < 6000
     assert frame.loc[chosen, "customer_key"].value_counts().eq(4).all()
     mixed = frame.sample(frac=1, random_state=0)
-    assert set(mixed.loc[sample_customers(mixed, 5000)].index) == set(frame.index[chosen])
-    assert sample_customers(frame.head(10), 5000).all()
+    assert set(mixed.loc[sample_customers(mixed["customer_key"], 5000)].index) == set(
+        frame.index[chosen]
+    )
+    assert sample_customers(frame["customer_key"].head(10), 5000).all()
 
 
 BANDS = pd.DataFrame({"risk_band": ["high", "low", "medium"], "minimum_rate": [0.7, 0.0, 0.4]})

@@ -12,6 +12,7 @@ import duckdb
 import pandas as pd
 import pytest
 
+from ml.churn.features import FeatureError
 from ml.churn.training import train_churn
 from ml.evaluation.gate import decide
 from ml.evaluation.leakage import look_ahead_columns, suspicious_columns
@@ -94,6 +95,8 @@ def test_reaches_the_published_ranking_and_passes_the_gate(result):
     assert result.parameters["evaluation_rows"] == 3370
     assert figures["roc_auc"] >= 0.74
     assert figures["calibration_error"] <= 0.05
+    # DeLong's test: not significantly below logistic regression on log features
+    assert figures["roc_auc_below_logistic_p"] > 0.05
     decision = decide(result)
     assert decision.promoted, decision.reason
 
@@ -111,6 +114,21 @@ def test_features_are_identical_after_the_future_was_changed(lines):
         return features(facts, EVALUATION)
 
     assert look_ahead_columns(build, lines, EVALUATION, "ordered_on") == []
+
+
+def test_features_that_look_one_day_ahead_are_caught(lines, frames):
+    """By the scramble where a fact looks ahead, by the training where it says so itself."""
+
+    def build(facts: pd.DataFrame) -> pd.DataFrame:
+        ahead = features(facts, EVALUATION + timedelta(days=1))
+        return ahead.assign(cut_off_on=EVALUATION)
+
+    leaking = look_ahead_columns(build, lines, EVALUATION, "ordered_on")
+    assert {"recency_days", "order_count_90d", "gross_amount"} <= set(leaking)
+    rows = frames[0]["cut_off_on"] == EVALUATION
+    peeking = pd.concat([frames[0][~rows], build(lines)], ignore_index=True)
+    with pytest.raises(FeatureError, match="know of orders after their cut-off"):
+        train_churn(peeking, *frames[1:], horizon_days=HORIZON)
 
 
 def test_features_through_the_label_window_are_caught(lines, frames):

@@ -79,8 +79,8 @@ def test_reports_every_figure_table_and_plot(result):
     assert result.evaluation["champion_value"].isna().all()
     assert set(result.figures) == {"calibration", "gain"}
     assert set(result.tables["comparison"]["model"]) == {
-        "logistic",
-        "boosting",
+        "winner",
+        "logistic on log features",
         "base rate",
         "recency",
     }
@@ -153,7 +153,7 @@ def test_a_worse_champion_is_replaced(data, result):
     rows = features["cut_off_on"] == cut_offs["cut_off_on"].min()
     frame = features[rows].reset_index(drop=True)
     churned = frame.merge(labels, on=["cut_off_on", "customer_key"])["is_churned"].astype(float)
-    old = ChurnModel(feature_set="stable", strength=1.0).fit(frame, churned)
+    old = ChurnModel("logistic stable strength=1").fit(frame, churned)
     decision = decide(train(data, champion=old))
     assert decision.promoted
     assert "beats champion" in decision.reason

@@ -1,5 +1,6 @@
 """CustomerValue: the product of both models, its interval, persistence, who is left out."""
 
+from datetime import date
 from decimal import Decimal
 
 import numpy as np
@@ -9,7 +10,13 @@ import skops.io
 from sklearn.base import clone
 
 from ml.clv.simulation import simulate_customers
-from ml.clv.value import PREDICTIONS, TRUSTED_TYPES, CustomerValue
+from ml.clv.value import (
+    HORIZON_PREDICTIONS,
+    PREDICTIONS,
+    PURCHASE_MODELS,
+    TRUSTED_TYPES,
+    CustomerValue,
+)
 
 
 def features(count: int = 1500, seed: int = 6, **truth) -> pd.DataFrame:
@@ -127,15 +134,32 @@ def test_reads_decimals_as_the_warehouse_gives_them():
 
 
 def test_survives_skops_unchanged():
-    content = skops.io.dumps(MODEL)
-    assert set(skops.io.get_untrusted_types(data=content)) == set(TRUSTED_TYPES)
-    loaded = skops.io.loads(content, trusted=list(TRUSTED_TYPES))
+    needed = set()
+    for name in PURCHASE_MODELS:
+        model = CustomerValue(purchase_model=name).fit(FEATURES)
+        content = skops.io.dumps(model)
+        needed |= set(skops.io.get_untrusted_types(data=content))
+        loaded = skops.io.loads(content, trusted=list(TRUSTED_TYPES))
+        pd.testing.assert_frame_equal(loaded.predict(FEATURES), model.predict(FEATURES))
+    assert needed == set(TRUSTED_TYPES)
+
+
+def test_a_model_stored_before_there_was_a_choice_is_a_bg_nbd():
+    old = CustomerValue().fit(FEATURES)
+    del old.purchase_model
+    loaded = skops.io.loads(skops.io.dumps(old), trusted=list(TRUSTED_TYPES))
+    assert loaded.get_params()["purchase_model"] == "bg_nbd"
     pd.testing.assert_frame_equal(loaded.predict(FEATURES), MODEL.predict(FEATURES))
 
 
 def test_follows_the_conventions_of_scikit_learn():
     model = CustomerValue(horizon_days=90, discount_rate=0.2)
-    assert model.get_params() == {"horizon_days": 90, "discount_rate": 0.2, "level": 0.95}
+    assert model.get_params() == {
+        "purchase_model": "bg_nbd",
+        "horizon_days": 90,
+        "discount_rate": 0.2,
+        "level": 0.95,
+    }
     assert clone(MODEL).get_params() == MODEL.get_params()
     pd.testing.assert_frame_equal(
         model.fit(FEATURES).predict(FEATURES), MODEL.predict(FEATURES, 90, 0.2)
@@ -177,3 +201,58 @@ def test_refuses_an_impossible_horizon_or_rate(horizon, rate):
 def test_names_the_missing_column():
     with pytest.raises(ValueError, match="observed_age_days"):
         MODEL.predict(FEATURES.drop(columns="observed_age_days"))
+
+
+@pytest.mark.parametrize("name", PURCHASE_MODELS)
+def test_horizons_agree_with_single_predictions(name):
+    model = CustomerValue(purchase_model=name).fit(FEATURES)
+    table = model.predict_horizons(FEATURES, [30, 365, 730], 0.1)
+    assert list(table.columns) == list(HORIZON_PREDICTIONS)
+    assert table["customer_key"].tolist()[:4] == ["shop:00000"] * 3 + ["shop:00001"]
+    year = table[table["horizon_days"] == 365].reset_index(drop=True)
+    single = model.predict(FEATURES, 365, 0.1)
+    for column in ("expected_orders", "clv_amount"):
+        np.testing.assert_array_equal(year[column], single[column])
+    np.testing.assert_allclose(year["clv_low_amount"], single["clv_low_amount"], rtol=0.02, atol=1)
+    by_horizon = table.pivot(index="customer_key", columns="horizon_days")
+    for column in ("expected_orders", "purchase_probability", "clv_amount"):
+        assert (by_horizon[column].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+    assert table["purchase_probability"].between(0, 1).all()
+    assert (table["purchase_probability"] <= table["expected_orders"] + 1e-6).all()
+    assert table["clv_amount"].between(table["clv_low_amount"], table["clv_high_amount"]).all()
+
+
+@pytest.mark.parametrize("name", PURCHASE_MODELS)
+def test_next_orders_are_days_after_the_as_of_date(name):
+    model = CustomerValue(purchase_model=name).fit(FEATURES)
+    as_of = date(2025, 12, 31)
+    found = model.next_orders(FEATURES, as_of)
+    alive = model.predict(FEATURES)["alive_probability"]
+    assert (found["next_order_on"].isna() == (alive < 0.05)).all()
+    assert (found["next_order_on"].isna() == found["next_order_high_on"].isna()).all()
+    told = found.dropna()
+    assert (told["next_order_low_on"] > pd.Timestamp(as_of)).all()
+    assert (told["next_order_low_on"] <= told["next_order_on"]).all()
+    assert (told["next_order_on"] <= told["next_order_high_on"]).all()
+    assert (told["next_order_high_on"] <= pd.Timestamp(as_of) + pd.Timedelta(days=1825)).all()
+    busy = FEATURES.loc[alive > 0.9, "repeat_count"].idxmax()
+    assert found.loc[busy, "next_order_on"] < found["next_order_on"].median()
+
+
+def test_who_is_surely_gone_has_no_next_order():
+    gone = FEATURES.iloc[[0]].assign(
+        repeat_count=30, last_repeat_age_days=30, observed_age_days=3000, repeat_mean_amount=10.0
+    )
+    found = MODEL.next_orders(gone, date(2025, 12, 31))
+    assert found[["next_order_on", "next_order_low_on", "next_order_high_on"]].isna().all(axis=None)
+
+
+def test_nobody_has_no_horizons_and_no_next_order():
+    nobody = FEATURES.iloc[:2].assign(observed_age_days=np.nan)
+    assert MODEL.predict_horizons(nobody, [30]).empty
+    assert MODEL.next_orders(nobody, date(2025, 12, 31)).empty
+
+
+def test_names_the_purchase_models_it_knows():
+    with pytest.raises(ValueError, match="known are bg_nbd, mbg_nbd, pareto_nbd"):
+        CustomerValue(purchase_model="crystal ball").fit(FEATURES)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from crm_pipeline.demo import DEPARTMENTS, DemoCompany, write_demo
+from crm_pipeline.demo.firms import INDUSTRIES
 from crm_pipeline.demo.marketing import WINDOW_DAYS
 from crm_pipeline.demo.service import dropout_probability, satisfaction
 
@@ -27,7 +28,12 @@ def truths() -> dict[str, pd.DataFrame]:
     answers = [block.tables["survey_responses"] for block in blocks]
     frames["answers"] = pa.concat_tables(answers).to_pandas()
     frames["sessions"] = pa.concat_tables([b.tables["sessions"] for b in blocks[:3]]).to_pandas()
-    frames["payments"] = pa.concat_tables([b.tables["payments"] for b in blocks[:3]]).to_pandas()
+    for name in ("payments", "adjustments", "returns"):
+        frames[name] = pa.concat_tables([b.tables[name] for b in blocks[:3]]).to_pandas()
+    for name in ("accounts", "customer_tags", "memberships"):
+        frames[f"{name}_sent"] = pa.concat_tables([b.tables[name] for b in blocks]).to_pandas()
+    frames["stock"] = company.small_tables()["adjustments"].to_pandas()
+    frames["counts"] = company.small_tables()["inventory"].to_pandas()
     return frames
 
 
@@ -146,12 +152,128 @@ def test_sessions_precede_orders_through_a_funnel(truths):
 
 
 def test_who_pays_late_is_a_matter_of_the_customer(truths):
-    payments = truths["payments"].merge(truths["customers"][["customer_no", "payer"]])
+    last = truths["payments"].groupby("payment_no").tail(1)
+    payments = last.merge(truths["customers"][["customer_no", "payer"]])
     invoiced = payments[payments["method"] == "invoice"].dropna(subset="paid_at")
     late = (invoiced["paid_at"] > invoiced["due_at"]).groupby(invoiced["payer"]).mean()
     assert late["punctual"] < 0.1 < 0.4 < late["late"] < late["bad"]
     failed = (payments["status"] == "failed").groupby(payments["payer"]).mean()
     assert failed["punctual"] < 0.02 < 0.15 < failed["bad"]
+
+
+def test_a_bill_appears_when_it_is_made_and_when_it_is_settled(truths):
+    states = truths["payments"]
+    on_account = states["method"].isin(["invoice", "direct_debit"])
+    first = states.groupby("payment_no").head(1)
+    assert (first["status"][on_account] == "open").all()
+    assert (first["changed_at"] - first["billed_at"]).max() <= pd.Timedelta(minutes=1)
+    assert states[~on_account].groupby("payment_no").size().max() == 1
+    lives = set(states.groupby("payment_no")["status"].agg(" ".join))
+    assert lives == {"paid", "failed", "open", "open paid", "open failed"}
+
+
+def test_the_newest_month_of_bills_is_like_the_others(truths):
+    """What a month's rows say does not depend on how near the end it is."""
+    states = truths["payments"]
+    month = states["changed_at"].dt.to_period("M")
+    shares = pd.crosstab(month, states["status"], normalize="index")
+    settled = shares.iloc[3:]
+    assert len(settled) > 15
+    assert (settled.max() - settled.min() < 0.08).all(), settled
+    visits = truths["sessions"].groupby(truths["sessions"]["started_at"].dt.date).size()
+    usual = visits.iloc[-60:-14]
+    assert visits.iloc[-7:].mean() > usual.mean() - 3 * usual.std() / np.sqrt(7)
+
+
+def test_a_bad_debt_is_what_nobody_paid_and_nobody_brought_back(truths):
+    debts = truths["adjustments"].set_index("document_no")
+    assert len(debts) > 50
+    bills = truths["payments"].groupby("order_no").tail(1).set_index("order_no").loc[debts.index]
+    assert (bills["status"] == "failed").all()
+    assert (debts["adjusted_at"] - bills["changed_at"]).min() > pd.Timedelta(days=44)
+    back = truths["returns"].dropna(subset="order_no").groupby("order_no")["amount"].sum()
+    back = back.reindex(debts.index).fillna(0).astype(float)
+    owed = bills["amount"].astype(float) - back
+    assert (debts["booked_amount"].astype(float) + owed).abs().max() < 1e-6
+    assert (back > 0).any()
+
+
+def test_the_books_are_corrected_to_the_counts(truths):
+    entries = truths["stock"].merge(
+        truths["counts"], left_on="document_no", right_on="count_no", suffixes=("", "_counted")
+    )
+    assert 0 < len(entries) == len(truths["stock"])
+    assert (entries["sku"] == entries["sku_counted"]).all()
+    days = (entries["adjusted_at"] - entries["counted_at"]).dt.total_seconds() / 86_400
+    assert days.between(0, 1).all()
+    assert 0.7 < (entries["quantity"] < 0).mean() < 0.9
+    assert ((entries["booked_amount"] < 0) == (entries["quantity"] < 0)).all()
+
+
+def test_few_are_members_and_bad_service_makes_them_give_up(truths):
+    members, customers = truths["memberships"], truths["customers"]
+    assert members["customer_no"].is_unique
+    assert 0.02 < len(members) / len(customers) < 0.06
+    orders = truths["orders"].dropna(subset="customer_no")
+    joined = members.merge(orders, on="customer_no")
+    joined = joined[joined["ordered_at"] < joined["started_at"]]
+    assert (joined.groupby("customer_no").size() >= 2).all()
+    assert joined["customer_no"].nunique() == len(members)
+    asked = members.dropna(subset="cancel_probability")
+    gave_up = asked["ended_at"].notna()
+    error = np.sqrt((asked["cancel_probability"] * (1 - asked["cancel_probability"])).sum())
+    assert abs(gave_up.sum() - asked["cancel_probability"].sum()) < 3 * error
+    assert asked["cancel_probability"].max() > 2 * asked["cancel_probability"].min()
+    rows = truths["memberships_sent"]
+    last = rows.groupby("membership_no").tail(1).set_index("membership_no")
+    assert last["ended_at"].notna().sum() == gave_up.sum()
+    years = (last["charged_amount"] / last["monthly_price"]).astype(float) / 12
+    assert set(years) == {1.0, 2.0}
+    assert (years == last["months"] / 12 + last["ended_at"].isna()).all()
+
+
+def test_a_membership_tells_nothing_of_the_process_that_orders_and_tickets_do_not(truths):
+    """The oracle does not know of it: who gives up has not dropped out more often than others."""
+    own = truths["customers"].set_index("customer_no")
+    asked = truths["memberships"].dropna(subset="cancel_probability")
+    asked = asked[asked["cancel_probability"] < 0.25]
+    start = pd.Timestamp(DemoCompany().calendar.start)
+    renewed_at = (asked["started_at"] - start).dt.total_seconds() / 86_400 + 365
+    gone = own.loc[asked["customer_no"], "dropout_time"].to_numpy() < renewed_at.to_numpy()
+    gave_up = asked["ended_at"].notna().to_numpy()
+    share = [gone[gave_up == side].mean() for side in (True, False)]
+    error = np.sqrt(gone.var() * (1 / gave_up.sum() + 1 / (~gave_up).sum()))
+    assert abs(share[0] - share[1]) < 3 * error
+
+
+def test_tags_follow_from_tickets(truths):
+    rows, tickets = truths["customer_tags_sent"], truths["tickets"]
+    rows = rows.assign(tag=rows["tag"].str.strip().str.lower())
+    given = rows.groupby("tag_no").head(1)
+    assert (given["untagged_at"].isna() & (given["changed_at"] == given["tagged_at"])).all()
+    taken = rows.groupby("tag_no").tail(1)["untagged_at"].notna().mean()
+    assert 0.2 < taken < 0.45
+    both = given.merge(tickets, left_on=["customer_no", "tagged_at"],
+                       right_on=["customer_no", "closed_at"])  # fmt: skip
+    assert len(both) >= len(given)
+    assert both.loc[both["tag"] == "complained", "is_complaint"].all()
+    assert both.loc[both["tag"] == "handle with care", "is_reopened"].all()
+    assert (both.loc[both["tag"] == "at risk", "satisfaction"] < 2).all()
+    assert rows["tag"].nunique() == 4 < truths["customer_tags_sent"]["tag"].nunique()
+
+
+def test_firms_are_as_large_as_their_accounts_say(truths):
+    firms = truths["accounts_sent"]
+    people = firms.groupby("size")["employee_count"].agg(["min", "max"])
+    assert people.loc["small", "max"] < 50 <= people.loc["medium", "min"]
+    assert people.loc["medium", "max"] < 250 <= people.loc["large", "min"]
+    assert 0.03 < firms["revenue_thousands"].isna().mean() < 0.15
+    owned = firms.dropna(subset="parent_account_no")
+    size = firms.set_index("account_no")["size"]
+    assert (size[owned["parent_account_no"]] == "large").all()
+    misspelt = (firms["industry"] == "hospitalty").sum()
+    assert 0 < misspelt < 0.2 * (firms["industry"] == "hospitality").sum()
+    assert set(firms["industry"]) - {"hospitalty"} == set(INDUSTRIES)
 
 
 def test_comments_reflect_the_score_and_some_name_people(truths):

@@ -100,6 +100,43 @@ def test_segments_need_a_stable_partition(index, promoted):
     assert decide(result(gate)).promoted is promoted
 
 
+def ranking(gain, champion=None, model="ranking"):
+    """nDCG of 400 customers, or their losses where the model is a choice."""
+    noise = RNG.normal(0, 0.05, 400)
+    return result(
+        GateInputs(
+            model=model,
+            candidate=LOSSES + gain + noise,
+            baselines={"popularity": LOSSES},
+            champion=None if champion is None else LOSSES + champion,
+        )
+    )
+
+
+@pytest.mark.parametrize(("model", "sign"), [("ranking", 1), ("choice", -1)])
+def test_a_ranking_and_a_choice_must_beat_popularity_and_the_champion(model, sign):
+    better, worse = sign * 0.05, -sign * 0.05
+    assert decide(ranking(better, model=model)).promoted
+    assert decide(ranking(better, worse, model=model)).promoted
+    for case, words in (
+        ((worse,), "does not beat popularity"),
+        ((0.0,), "does not beat popularity"),
+        ((better, 2 * better), "does not beat champion"),
+        ((better, better), "does not beat champion"),
+    ):
+        decision = decide(ranking(*case, model=model))
+        assert not decision.promoted, case
+        assert words in decision.reason
+
+
+def test_the_difference_in_ranking_is_told_in_its_own_direction():
+    reason = decide(ranking(0.05)).reason
+    assert "in nDCG (difference +0.0" in reason
+    low, high = (float(part.split(",")[0])
+                 for part in reason.split("95 % ")[1].split(" to "))  # fmt: skip
+    assert 0 < low < high
+
+
 def test_too_little_data_is_never_promoted_and_says_why():
     abstained = too_little_data("churn", "12 customers are labelled")
     decision = decide(abstained)

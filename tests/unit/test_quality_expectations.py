@@ -17,6 +17,9 @@ from expectations import load_suite, suite_names
 
 ROWS = 20
 _STATUS = {"customer_key": [f"demo:{n}" for n in range(ROWS)], "status": ["scored"] * ROWS}
+_COMPARED = {
+    "method": "kmeans", "adjusted_rand_index": 0.9, "silhouette": 0.4, "noise_share": 0.0,
+}  # fmt: skip
 GOOD: dict[str, dict[str, Any]] = {
     "raw.cdnow__master": {"cd_count": 2, "purchase_amount": 11.77},
     "raw.cdnow__sample": {"cd_count": 2, "purchase_amount": 11.77},
@@ -40,6 +43,10 @@ GOOD: dict[str, dict[str, Any]] = {
         "invoice_no": "536365", "stock_code": "85123A", "customer_id": "17850",
         "unit_price": 2.55, "country": "United Kingdom",
     },
+    "scores.agents_needed": {
+        "channel": "phone", "status": "scored", "weekday": 1, "hour_of_day": 9, "agents_needed": 3,
+        "expected_service_rate": 0.9, "occupancy_rate": 0.6,
+    },
     "scores.comment_sentiment": {
         "response_key": [f"demo_desk:{n}" for n in range(ROWS)], "content_probability": 0.8,
         "method": "model",
@@ -49,7 +56,62 @@ GOOD: dict[str, dict[str, Any]] = {
         **_STATUS, "alive_probability": 0.7, "expected_orders": 2.5, "clv_amount": 50.0,
         "clv_low_amount": 40.0, "clv_high_amount": 60.0,
     },
+    "scores.customer_clv_horizons": {
+        "customer_key": "demo:1", "horizon_days": 30, "purchase_probability": 0.4,
+        "expected_orders": 0.9, "clv_amount": 50.0, "clv_low_amount": 40.0,
+        "clv_high_amount": 60.0,
+    },
+    "scores.customer_next_order": {
+        "customer_key": _STATUS["customer_key"], "next_order_low_on": pd.Timestamp("2026-01-02"),
+        "next_order_on": pd.Timestamp("2026-01-20"),
+        "next_order_high_on": pd.Timestamp("2026-04-01"),
+    },
+    "scores.customer_next_category": {
+        **_STATUS, "next_category_probability": 0.4, "second_category_probability": 0.2,
+    },
+    "scores.customer_recommendations": {
+        "customer_key": "demo:1", "product_key": "demo:SKU-1", "reason": "bought Oak planter",
+        "recommendation_rank": 1, "score": 0.7,
+    },
     "scores.customer_segments": {**_STATUS, "segment_id": 3, "distance": 0.5},
+    "scores.subscription_churn": {
+        "subscription_key": _STATUS["customer_key"], "status": "scored", "churn_probability": 0.4,
+    },
+    "scores.segment_comparison": {**_COMPARED, "data": "purchases"},
+    "scores.segment_drift": {
+        "to_on": "2026-01-31", "moved_share": 0.2, "population_stability_index": 0.01,
+    },
+    "scores.segment_profiles": {
+        "segment_id": range(1, 1 + ROWS), "segment_name": "Best customers", "customer_share": 0.4,
+    },
+    "scores.segment_rules": {"segment_id": 1, "rule": "order_count > 9", "precision_rate": 0.9},
+    "scores.segment_transitions": {
+        "to_segment_id": 1, "customer_count": 5, "customer_share": 0.2,
+    },
+    "scores.session_segment_comparison": {**_COMPARED, "data": "sessions"},
+    "scores.session_segments": {
+        "segment_id": range(1, 1 + ROWS), "segment_name": "Many pages", "session_share": 0.4,
+    },
+    "scores.product_rules": {
+        "antecedent_product_key": "demo:SKU-1", "consequent_product_key": "demo:SKU-2",
+        "antecedent_count": 30, "rule_count": 20, "support_rate": 0.01, "confidence_rate": 0.4,
+        "p_value": 1e-9, "adjusted_p_value": 0.01,
+    },
+    "scores.opportunity_scores": {
+        "opportunity_key": [f"demo:{n}" for n in range(ROWS)], "status": "scored",
+        "win_probability": 0.4, "base_win_rate": 0.5,
+    },
+    "scores.product_reorder": {
+        "product_key": [f"demo:{n}" for n in range(ROWS)], "status": "scored",
+        "available_quantity": 5.0, "safety_stock_quantity": 2.0, "order_quantity": 0.0,
+    },
+    "scores.sales_forecast": {
+        "period_start_on": "2025-01-01", "measure": "order_count", "period_grain": "day",
+        "status": "scored", "low_80": 5.0, "forecast": 7.0, "high_80": 9.0, "horizon": 3,
+    },
+    "scores.sales_forecast_accuracy": {
+        "method": "theta", "mase": 0.8, "coverage_80_rate": 0.8, "coverage_95_rate": 0.9,
+    },
     "scores.customer_uplift": {**_STATUS, "uplift": 0.03},
     "scores.experiment_results": {
         "campaign_key": "demo_marketing:C001", "verdict": "raises", "p_value": 0.01,
@@ -87,7 +149,9 @@ def broken(frame: pd.DataFrame, kind: str, arguments: dict[str, Any]) -> pd.Data
     elif kind == "expect_column_mean_to_be_between":
         frame[column] = arguments["max_value"] + 0.01
     elif kind == "expect_column_pair_values_a_to_be_greater_than_b":
-        frame[arguments["column_A"]] = frame[arguments["column_B"]] - 1
+        other = frame[arguments["column_B"]]
+        is_day = pd.api.types.is_datetime64_any_dtype(other)
+        frame[arguments["column_A"]] = other - (pd.Timedelta(days=1) if is_day else 1)
     else:
         raise AssertionError(f"say here how to break {kind}")
     return frame

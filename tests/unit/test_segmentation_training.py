@@ -17,7 +17,7 @@ from ml.segmentation import SegmentModel, train_segments
 from ml.segmentation.selection import MIN_SHARE, choose, search, silhouette, stability
 from tests.unit.test_segmentation import SEED_TABLE, customers
 
-REFITS = 8
+REFITS = 20
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from tests.unit.sql_harness import SqlWarehouse
 
 Z = statistics.NormalDist().inv_cdf(0.975)
 AS_OF = date(2025, 12, 31)
+AS = "as answers (score, question_weight)"
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +26,14 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> SqlWarehouse:
 
 
 def _macro(warehouse: SqlWarehouse, expression: str, rows: str) -> Decimal:
-    result = warehouse.dbt("compile", "--inline", f"select {expression} from (values {rows}) as r")
+    result = warehouse.dbt("compile", "--inline", f"select {expression} from (values {rows}) {AS}")
     return warehouse.value(result.results[0].node.compiled_code)
 
 
 def test_a_weighted_segment_score(company: SqlWarehouse):
     """.3 x 30 + .2 x 2 + .1 x .5 + .2 x 1 + .2 x .8 = 9.81 (shared/references.md, section 8)."""
     rows = "(.3, 30), (.2, 2), (.1, .5), (.2, 1), (.2, .8)"
-    found = _macro(company, "{{ weighted_sum('col0', 'col1') }}", rows)
+    found = _macro(company, "{{ measure('weighted_total') }}", rows)
     assert found == Decimal("9.81")
 
 
@@ -58,7 +59,7 @@ def test_the_shipped_event_compares_the_last_28_days_with_the_28_before(company:
     after = [float((5 * number) % 13) + 4 for number in range(28)]
     found = _compare(company, _days(order_count=[500.0, *before, *after]))
     row = found.loc["order_count"]
-    assert len(found) == 8
+    assert len(found) == 17
     assert row.event == "last 28 days"
     assert row.changed_on.date() == AS_OF - timedelta(days=27)
     assert (row.before_day_count, row.after_day_count) == (28, 28)

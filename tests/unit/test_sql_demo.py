@@ -19,6 +19,7 @@ ENTITIES = (
     *("payments", "sessions", "inventory", "interactions", "tickets", "ticket_events"),
     *("survey_responses", "campaigns", "campaign_touches", "consents", "customer_links"),
     *("leads", "opportunities", "opportunity_stages", "owners"),
+    *("adjustments", "companies", "customer_tags", "subscriptions"),
 )
 
 
@@ -59,8 +60,10 @@ def test_what_landed_and_what_was_set_aside_is_the_generators_own_account(compan
 def test_every_entity_has_rows_and_each_key_once(company):
     warehouse, _ = company
     for entity in ENTITIES:
-        if entity == "customer_links":
+        if entity in ("customer_links", "companies"):
             key = "customer_key"
+        elif entity == "customer_tags":
+            key = "tag_key"
         else:
             kind = {"inventory": "inventory", "survey_responses": "response",
                     "opportunities": "opportunity", "campaign_touches": "touch"}  # fmt: skip
@@ -79,6 +82,7 @@ def test_rows_of_the_unions_are_the_truth_s(company):
     touches = rows_of(warehouse, "campaign_touches", "touch_key, customer_key")
     assert len(touches) == len(truth.touches) + strangers["erased_customer"]
     assert len(rows_of(warehouse, "payments")) == len(truth.orders)
+    assert len(rows_of(warehouse, "subscriptions")) == len(truth.memberships)
     assert len(rows_of(warehouse, "opportunities")) == len(truth.opportunities)
     for frame, gone in ((tickets, "demo:K9999999"), (touches, "demo:K9999998")):
         assert (frame["customer_key"] == gone).sum() >= 1
@@ -88,7 +92,10 @@ def test_keys_meet_across_the_sources(company):
     warehouse, truth = company
     known = "demo:" + truth.customers["customer_no"]
     orders = set("demo:" + truth.orders["order_no"])
-    for entity in ("tickets", "interactions", "survey_responses", "campaign_touches", "consents"):
+    for entity in (
+        *("tickets", "interactions", "survey_responses", "campaign_touches", "consents"),
+        *("customer_tags", "subscriptions"),
+    ):
         keys = rows_of(warehouse, entity, "customer_key")["customer_key"]
         assert keys.isin(known).mean() > 0.9, entity
     for entity in ("tickets", "payments", "sessions"):
@@ -97,6 +104,12 @@ def test_keys_meet_across_the_sources(company):
         assert set(keys) <= orders, entity
     links = rows_of(warehouse, "customer_links")
     assert set(links["linked_customer_key"]) <= set(known)
+    firms = rows_of(warehouse, "companies")
+    assert 0.3 < firms["customer_key"].isin(known).mean() < 1
+    # whoever owns another firm is named as the shop knows it, too
+    owners = firms["parent_customer_key"].dropna()
+    assert len(owners)
+    assert set(owners) <= set(firms["customer_key"])
     deals = rows_of(warehouse, "opportunities")
     assert 0.3 < deals["customer_key"].isin(known).mean() < 1
     assert set(deals["lead_key"]) <= set(rows_of(warehouse, "leads")["lead_key"])
@@ -111,6 +124,36 @@ def test_a_deal_s_stages_end_as_the_deal_did(company):
     last = stages.groupby("opportunity_key")["stage"].last()
     assert deals["stage"].to_dict() == last.to_dict()
     assert (deals["closed_at"].isna() == deals["is_won"].isna()).all()
+
+
+def test_the_newest_state_of_a_bill_a_membership_and_a_tag_counts(company):
+    warehouse, truth = company
+    bills = rows_of(warehouse, "payments")
+    assert set(bills["status"]) == {"paid", "open", "failed"}
+    assert (bills["paid_at"].notna() == (bills["status"] == "paid")).all()
+    assert (bills["due_at"][bills["status"] == "open"] > "2026-05-01").all()
+    running = rows_of(warehouse, "subscriptions")["ended_at"].isna()
+    assert running.sum() == truth.memberships["ended_at"].isna().sum()
+    tags = rows_of(warehouse, "customer_tags")
+    assert set(tags["tag"]) == {"complained", "at risk", "handle with care", "prefers phone"}
+    assert 0.1 < tags["untagged_at"].notna().mean() < 0.6
+
+
+def test_adjustments_are_bad_debts_and_corrections_of_the_stock(company):
+    warehouse, _ = company
+    entries = rows_of(warehouse, "adjustments").set_index("document_key")
+    debts = entries[entries["reason"] == "bad debt"]
+    bills = rows_of(warehouse, "payments").set_index("order_key")
+    assert (bills.loc[debts.index, "status"] == "failed").all()
+    assert (-debts["adjusted_amount"] <= bills.loc[debts.index, "payment_amount"]).all()
+    others = entries[entries["reason"] != "bad debt"]
+    counts = rows_of(warehouse, "inventory")["inventory_key"]
+    assert set(others.index) <= set(counts)
+    assert ((others["quantity"] > 0) == (others["adjusted_amount"] > 0)).all()
+    # what landing's own control total says, duplicates and faulty rows aside
+    total = warehouse.value("select sum(booked_amount) from raw.demo__adjustments")
+    facts = "select sum(adjusted_amount) from intermediate.int_adjustments__unioned"
+    assert warehouse.value(facts) == total < 0
 
 
 def test_what_stands_for_comments_is_their_scores_and_for_addresses_a_token(company):

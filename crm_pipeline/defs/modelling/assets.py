@@ -6,7 +6,7 @@ import dagster as dg
 
 from crm_pipeline.defs.modelling.history import GRADED, compare, concerns, grade, remember
 from crm_pipeline.defs.modelling.registered import ANALYSES, MODELS
-from crm_pipeline.defs.modelling.spec import AnalysisSpec, ModelSpec
+from crm_pipeline.defs.modelling.spec import AnalysisSpec, ModelSpec, Scored
 from crm_pipeline.defs.modelling.store import (
     RunSettings,
     content_version,
@@ -219,15 +219,19 @@ def scores_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 else None
             )
             version = champion.model_version if champion else None
+            # with a champion, who is left out had nothing the model could read
+            status = "too_little_data" if champion else status_without_champion(db, spec.name)
+            if champion is None and spec.without_champion is not None:
+                scored = Scored(spec.without_champion(db, settings, status))
             counts = write_scores(
                 db,
                 spec,
                 scored,
                 as_of=settings.as_of,
                 model_version=version,
-                # with a champion, who is left out had nothing the model could read
-                status="too_little_data" if champion else status_without_champion(db, spec.name),
+                status=status,
             )
+            spec.afterwards(db, settings, lambda n, days: tracking.champion(n, horizon_days=days))
             save_champion(db, spec.name, version)
         yield dg.MaterializeResult(
             asset_key=main,

@@ -19,9 +19,12 @@ from crm_pipeline.defs.modelling.store import RunSettings, frame
 if TYPE_CHECKING:
     import pandas as pd
 
+    from crm_pipeline.resources.tracking import Champion
     from ml.evaluation.result import TrainingResult
 
 Frames = dict[str, "pd.DataFrame"]
+ChampionOf = Callable[[str, int], "Champion | None"]
+"""Model and horizon -> the champion, None without one."""
 Types = dict[str, str]
 FEATURES = "select * from features.customer_features"
 
@@ -60,6 +63,10 @@ class ModelSpec:
         is_of_customers: Whether the main table has one row for every customer with an order,
             each with a status. One of another grain holds what the champion says, and is empty
             without one.
+        afterwards: What else happens to its tables once they are written, also without a champion;
+            it may ask for another model's.
+        without_champion: Of a table of another grain with a ``status``: its rows, without values,
+            where nothing rules.
     """
 
     name: str
@@ -79,6 +86,12 @@ class ModelSpec:
     horizon_days: Callable[[RunSettings], int] = lambda _settings: 0
     further: Mapping[str, Types] = field(default_factory=dict)
     is_of_customers: bool = True
+    afterwards: Callable[[duckdb.DuckDBPyConnection, RunSettings, ChampionOf], None] = (
+        lambda _con, _settings, _champion_of: None
+    )
+    without_champion: (
+        Callable[[duckdb.DuckDBPyConnection, RunSettings, str], pd.DataFrame] | None
+    ) = None
 
 
 @dataclass(frozen=True)

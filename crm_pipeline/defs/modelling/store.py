@@ -217,8 +217,14 @@ def write_scores(
             con, spec.table, types, scored and scored.predictions, as_of, model_version
         )
         counts = {"rows": rows}
+        if "status" in types:
+            # no version said what has no value
+            con.execute(
+                f"update scores.{spec.table} set model_version = null where status <> 'scored'"
+            )
     for table, types in spec.further.items():
-        replace_table(con, table, types, scored and scored.further[table], as_of, model_version)
+        further = scored and scored.further.get(table)
+        replace_table(con, table, types, further, as_of, model_version)
     return counts
 
 

@@ -31,8 +31,15 @@ COLUMNS = (
     "publication", "restated_at", "run_id", "metric", "month", "old_value", "new_value",
     "as_of_before", "as_of_after", "files", "reason",
 )  # fmt: skip
-LOOKS_BACK = ("new_customers", "returning_customers")
-"""Figures of a month that earlier months decide as well, besides every ``_rate``."""
+LOOKS_BACK = (
+    "new_customers", "returning_customers", "average_first_response_hours",
+    "average_first_response_business_hours", "resolution_count", "average_resolution_hours",
+    "average_resolution_business_hours", "won_opportunity_count", "lost_opportunity_count",
+    "won_amount", "opportunities_at_end", "pipeline_at_end_amount", "lead_conversion_count",
+    "touch_response_count", "campaign_cost_amount",
+)  # fmt: skip
+"""Figures of a month that earlier months decide as well, besides every ``_rate``: what is answered,
+resolved or decided in a month may stand in the record of the day it began."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from crm_pipeline.defs.landing.assets import CONTRACTS
+from crm_pipeline.defs.modelling.registered import ANALYSES
 from crm_pipeline.defs.quality.closed_months import (
     CLOSED_MONTHS,
     Moved,
@@ -37,8 +38,9 @@ def suites_of(sources: tuple[str, ...]) -> list[str]:
     return [name for name in _suites("raw").values() if _source_of(name) in sources]
 
 
-def _expectation_checks(schema: str, name: str) -> dg.AssetChecksDefinition:
-    suites = _suites(schema)
+def _expectation_checks(
+    schema: str, name: str, suites: Mapping[dg.AssetKey, str]
+) -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(
         name=name,
@@ -92,8 +94,22 @@ def _expectation_checks(schema: str, name: str) -> dg.AssetChecksDefinition:
     return expectations_hold
 
 
-landed_expectations = _expectation_checks("raw", "landed_expectations")
-score_expectations = _expectation_checks("scores", "score_expectations")
+_LATE = {
+    dg.AssetKey(["scores", table])
+    for analysis in ANALYSES
+    if any(read.startswith("scores.") for read in analysis.reads)
+    for table in analysis.tables
+}
+"""Tables of scores that are made of others: those wait until the others have passed."""
+_SCORES = _suites("scores")
+
+landed_expectations = _expectation_checks("raw", "landed_expectations", _suites("raw"))
+score_expectations = _expectation_checks(
+    "scores", "score_expectations", {k: s for k, s in _SCORES.items() if k not in _LATE}
+)
+late_score_expectations = _expectation_checks(
+    "scores", "late_score_expectations", {k: s for k, s in _SCORES.items() if k in _LATE}
+)
 
 
 _CLOSED_MONTHS = dg.AssetCheckKey(dg.AssetKey(LAST_MART.split(".")), CLOSED_MONTHS)

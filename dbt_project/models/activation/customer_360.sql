@@ -100,6 +100,18 @@ churn as (
 
     select * from {{ source('scores', 'customer_churn') }}
 
+),
+
+offers as (
+
+    select
+        recommended.customer_key,
+        recommended.as_of,
+        coalesce(products.product_name, recommended.product_key) as next_offer
+    from {{ source('scores', 'customer_recommendations') }} as recommended
+    left join {{ ref('dim_products') }} as products on recommended.product_key = products.product_key
+    where recommended.recommendation_rank = 1
+
 )
 
 select
@@ -166,7 +178,8 @@ select
     clv.clv_amount,
     churn.status as churn_status,
     churn.churn_probability,
-    churn.risk_band
+    churn.risk_band,
+    offers.next_offer
 from customers
 cross join settings
 left join rfm
@@ -197,3 +210,7 @@ left join churn
     on
         customers.customer_key = churn.customer_key
         and settings.as_of = churn.as_of
+left join offers
+    on
+        customers.customer_key = offers.customer_key
+        and settings.as_of = offers.as_of

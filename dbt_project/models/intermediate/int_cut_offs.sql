@@ -1,5 +1,8 @@
 {#- Training cut-offs go back from the evaluation's by 30 days at a time, at most this often. -#}
 {%- set training_cut_offs = 12 -%}
+{#- A year before, customers need a history long enough for the value model to know them. -#}
+{%- set season_history_days = 180 -%}
+{%- set year_days = 365 -%}
 
 with settings as (
 
@@ -11,9 +14,28 @@ with settings as (
 
 ),
 
+beginnings as (
+
+    select
+        min(ordered_on) as first_on,
+        min(ordered_on) as first_order_on
+    from {{ ref('int_orders__sequenced') }}
+
+    union all
+
+    select
+        min(started_on) as first_on,
+        cast(null as date) as first_order_on
+    from {{ ref('fct_subscriptions') }}
+
+),
+
 history as (
 
-    select min(ordered_on) as first_order_on from {{ ref('int_orders__sequenced') }}
+    select
+        min(first_on) as first_on,
+        min(first_order_on) as first_order_on
+    from beginnings
 
 ),
 
@@ -76,6 +98,57 @@ refit as (
 
 ),
 
+-- their label windows end where the value model's holdout begins, and each other begins
+value_past as (
+
+    select
+        {{ add_days('as_of', '-2 * clv_holdout_days') }} as cut_off_on,
+        clv_holdout_days as horizon_days,
+        'clv_selection' as purpose
+    from settings
+
+    union all
+
+    select
+        {{ add_days('as_of', '-3 * clv_holdout_days') }} as cut_off_on,
+        clv_holdout_days as horizon_days,
+        'clv_learning' as purpose
+    from settings
+
+),
+
+season_horizons as (
+
+    select horizon_days from {{ ref('value_horizons') }}
+
+    union
+
+    select clv_holdout_days as horizon_days from settings
+
+),
+
+-- a year before the holdout and before today, where a horizon is shorter than the year
+value_seasons as (
+
+    select
+        {{ add_days('as_of', '-clv_holdout_days - ' ~ year_days) }} as cut_off_on,
+        clv_holdout_days as horizon_days,
+        'clv_season_evaluation' as purpose
+    from settings
+    where clv_holdout_days < {{ year_days }}
+
+    union all
+
+    select
+        {{ add_days('settings.as_of', -year_days) }} as cut_off_on,
+        season_horizons.horizon_days,
+        'clv_season' as purpose
+    from settings
+    cross join season_horizons
+    where season_horizons.horizon_days < {{ year_days }}
+
+),
+
 past as (
 
     select * from training
@@ -83,6 +156,10 @@ past as (
     union all
 
     select * from refit
+
+    union all
+
+    select * from value_past
 
 )
 
@@ -94,4 +171,11 @@ union all
 select past.*
 from past
 cross join history
-where past.cut_off_on >= {{ add_days('history.first_order_on', 30) }}
+where past.cut_off_on >= {{ add_days('history.first_on', 30) }}
+
+union all
+
+select value_seasons.*
+from value_seasons
+cross join history
+where value_seasons.cut_off_on >= {{ add_days('history.first_order_on', season_history_days) }}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from crm_pipeline.defs.modelling.models.contract_churn import let_contracts_decide
 from crm_pipeline.defs.modelling.spec import (
     CUSTOMER_FEATURES,
     FEATURES,
@@ -19,6 +20,8 @@ from crm_pipeline.defs.modelling.store import RunSettings, frame
 
 if TYPE_CHECKING:
     from ml.evaluation.result import TrainingResult
+
+_COSTS = "select * from seeds.churn_costs where model = 'churn'"
 
 
 def _churn_frames(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> Frames:
@@ -36,10 +39,12 @@ def _churn_frames(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> Fram
             [settings.horizon_days],
         ),
         "cut_offs": cut_offs,
+        "costs": frame(con, _COSTS),
     }
 
 
 def _train_churn(frames: Frames, settings: RunSettings, champion: Any) -> TrainingResult:
+    from ml.churn.costs import contact_costs
     from ml.churn.training import train_churn
 
     return train_churn(
@@ -48,18 +53,22 @@ def _train_churn(frames: Frames, settings: RunSettings, champion: Any) -> Traini
         frames["cut_offs"],
         horizon_days=settings.horizon_days,
         champion=champion,
+        costs=contact_costs(frames["costs"], "churn"),
     )
 
 
 def _churn_scoring(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> Frames:
     bands = frame(con, "select * from seeds.risk_bands order by all")
-    return {**scoring_features(con, settings), "bands": bands}
+    return {**scoring_features(con, settings), "bands": bands, "costs": frame(con, _COSTS)}
 
 
 def _score_churn(estimator: Any, frames: Frames, settings: RunSettings) -> Scored:
+    from ml.churn.costs import contact_costs
     from ml.churn.scoring import score_churn
 
-    predictions, reasons = score_churn(estimator, frames["features"], frames["bands"])
+    predictions, reasons = score_churn(
+        estimator, frames["features"], frames["bands"], contact_costs(frames["costs"], "churn")
+    )
     reasons = reasons.assign(as_of=settings.as_of, model="churn")
     return Scored(
         predictions.assign(horizon_days=settings.horizon_days), {"customer_reasons": reasons}
@@ -80,6 +89,7 @@ SPEC = ModelSpec(
         "horizon_days": "integer",
         "churn_probability": "double",
         "risk_band": "varchar",
+        "is_contact_worthwhile": "boolean",
         "reason_1": "varchar",
         "reason_2": "varchar",
         "reason_3": "varchar",
@@ -101,8 +111,15 @@ SPEC = ModelSpec(
         "The probability says who will probably stay away, not whom an offer would keep.",
         "Reasons are contributions to the model's score, not causes.",
     ),
-    training_reads=(*CUSTOMER_FEATURES, "features.customer_labels"),
-    scoring_reads=(*CUSTOMER_FEATURES, "seeds.risk_bands"),
+    training_reads=(*CUSTOMER_FEATURES, "features.customer_labels", "seeds.churn_costs"),
+    scoring_reads=(
+        *CUSTOMER_FEATURES,
+        "seeds.risk_bands",
+        "seeds.churn_costs",
+        "models.contract_churn_champion",
+        "features.subscription_features",
+    ),
+    afterwards=let_contracts_decide,
     settings=lambda s: {"horizon_days": s.horizon_days},
     horizon_days=lambda s: s.horizon_days,
     training_frames=_churn_frames,

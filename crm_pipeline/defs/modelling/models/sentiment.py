@@ -69,9 +69,8 @@ SPEC = ModelSpec(
     },
     description="How likely the writer of a comment is content. Grain: one row per comment.",
     limits=(
-        "It tells the score that goes with such words, not what the writer felt.",
-        "English and Chinese only; other languages are told by the mean.",
-        "Irony and comments on several things at once are often told wrong.",
+        "It reads short comments in English and Chinese; irony and other languages are lost on it.",
+        "Labels are the ratings beside the comments, which are not always about the same thing.",
     ),
     training_reads=("features.comments",),
     scoring_reads=("features.comments",),

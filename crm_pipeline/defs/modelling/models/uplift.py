@@ -53,9 +53,8 @@ SPEC = ModelSpec(
     description="How much more likely a customer buys if treated. Grain: one row for every "
     "customer with an order.",
     limits=(
-        "It speaks of campaigns like those that were tested, and of the arm with most people.",
-        "Learned from people with an order before the campaign; of others it knows nothing.",
-        "A small or negative uplift is no reason to leave a customer unserved.",
+        "It holds for customers like those of the experiments and for treatments like theirs.",
+        "A single customer's uplift is very uncertain; the order of many is what was tested.",
     ),
     training_reads=("features.uplift_people",),
     scoring_reads=("features.uplift_people",),

@@ -55,13 +55,170 @@ retained as (
 
 ),
 
+-- tickets opened in the month are in service_monthly, answered and resolved ones count when that was
+served as (
+
+    select
+        month,
+        ticket_count,
+        complaint_rate
+    from {{ ref('service_monthly') }}
+
+),
+
+contacted as (
+
+    select
+        month,
+        {{ measure('contact_count') }} as contact_count
+    from {{ ref('service_contacts_monthly') }}
+    group by month
+
+),
+
+answered as (
+
+    select
+        {{ month_of('first_response_on') }} as month,
+        {{ measure('first_response_count') }} as first_response_count,
+        {{ measure('business_first_response_count') }} as business_first_response_count,
+        {{ measure('total_first_response_hours') }} as total_first_response_hours,
+        {{ measure('total_first_response_business_hours') }} as total_first_response_business_hours
+    from {{ ref('fct_tickets') }}
+    where first_response_on is not null
+    group by {{ month_of('first_response_on') }}
+
+),
+
+resolved as (
+
+    select
+        {{ month_of('resolved_on') }} as month,
+        {{ measure('resolution_count') }} as resolution_count,
+        {{ measure('business_resolution_count') }} as business_resolution_count,
+        {{ measure('total_resolution_hours') }} as total_resolution_hours,
+        {{ measure('total_resolution_business_hours') }} as total_resolution_business_hours,
+        {{ measure('judged_resolution_count') }} as judged_resolution_count,
+        {{ measure('sla_met_resolution_count') }} as sla_met_resolution_count,
+        {{ measure('reopened_resolution_count') }} as reopened_resolution_count
+    from {{ ref('fct_tickets') }}
+    where resolved_on is not null
+    group by {{ month_of('resolved_on') }}
+
+),
+
+surveyed as (
+
+    select
+        {{ month_of('responded_on') }} as month,
+        {{ measure('csat_count') }} as csat_count,
+        {{ measure('csat_total') }} as csat_total,
+        {{ measure('csat_top_box_count') }} as csat_top_box_count,
+        {{ measure('nps_count') }} as nps_count,
+        {{ measure('promoter_count') }} as promoter_count,
+        {{ measure('detractor_count') }} as detractor_count
+    from {{ ref('fct_survey_responses') }}
+    where responded_on is not null
+    group by {{ month_of('responded_on') }}
+
+),
+
+visited as (
+
+    select
+        {{ month_of('started_on') }} as month,
+        {{ measure('session_count') }} as session_count,
+        {{ measure('measured_session_count') }} as measured_session_count,
+        {{ measure('bounce_count') }} as bounce_count,
+        {{ measure('page_total') }} as page_total,
+        {{ measure('paged_session_count') }} as paged_session_count,
+        {{ measure('order_known_sessions') }} as order_known_sessions,
+        {{ measure('order_seen_sessions') }} as order_seen_sessions
+    from {{ ref('web_sessions') }}
+    where started_on is not null
+    group by {{ month_of('started_on') }}
+
+),
+
+ended_in_orders as (
+
+    select
+        *,
+        {{ metric('order_sessions') }} as order_sessions
+    from visited
+
+),
+
+sold as (
+
+    select * from {{ ref('sales_monthly') }}
+
+),
+
+led as (
+
+    select
+        {{ month_of('created_on') }} as month,
+        {{ measure('lead_count') }} as lead_count
+    from {{ ref('fct_leads') }}
+    where created_on is not null
+    group by {{ month_of('created_on') }}
+
+),
+
+converted as (
+
+    select
+        {{ month_of('converted_on') }} as month,
+        {{ measure('lead_conversion_count') }} as lead_conversion_count
+    from {{ ref('fct_leads') }}
+    where converted_on is not null
+    group by {{ month_of('converted_on') }}
+
+),
+
+touched as (
+
+    select
+        {{ month_of('touched_on') }} as month,
+        {{ measure('touch_count') }} as touch_count
+    from {{ ref('fct_campaign_touches') }}
+    where touched_on is not null
+    group by {{ month_of('touched_on') }}
+
+),
+
+responded as (
+
+    select
+        {{ month_of('coalesce(responded_on, touched_on)') }} as month,
+        {{ measure('touch_response_count') }} as touch_response_count
+    from {{ ref('fct_campaign_touches') }}
+    where coalesce(responded_on, touched_on) is not null
+    group by {{ month_of('coalesce(responded_on, touched_on)') }}
+
+),
+
+begun as (
+
+    select
+        {{ month_of('started_on') }} as month,
+        {{ measure('campaign_cost_amount') }} as campaign_cost_amount
+    from {{ ref('campaign_performance') }}
+    where started_on is not null
+    group by {{ month_of('started_on') }}
+
+),
+
 facts as (
 
-    select month from ordered
-
-    union all
-
-    select month from returned
+    {% for area in [
+        'ordered', 'returned', 'served', 'contacted', 'surveyed', 'visited', 'sold', 'led', 'converted', 'touched',
+        'begun',
+    ] %}
+    select month from {{ area }}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
 
 ),
 
@@ -171,7 +328,45 @@ counted as (
         coalesce(repurchased.repeat_customers, 0) as repeat_customers,
         coalesce(repurchased.recent_customers, 0) as recent_customers,
         coalesce(churn.churned_customers, 0) as churned_customers,
-        coalesce(churn.customers_at_start, 0) as customers_at_start
+        coalesce(churn.customers_at_start, 0) as customers_at_start,
+        coalesce(served.ticket_count, 0) as ticket_count,
+        served.complaint_rate,
+        coalesce(contacted.contact_count, 0) as contact_count,
+        answered.first_response_count,
+        answered.business_first_response_count,
+        answered.total_first_response_hours,
+        answered.total_first_response_business_hours,
+        coalesce(resolved.resolution_count, 0) as resolution_count,
+        resolved.business_resolution_count,
+        resolved.total_resolution_hours,
+        resolved.total_resolution_business_hours,
+        resolved.judged_resolution_count,
+        resolved.sla_met_resolution_count,
+        resolved.reopened_resolution_count,
+        coalesce(surveyed.csat_count, 0) as csat_count,
+        surveyed.csat_total,
+        surveyed.csat_top_box_count,
+        coalesce(surveyed.nps_count, 0) as nps_count,
+        surveyed.promoter_count,
+        surveyed.detractor_count,
+        coalesce(visited.session_count, 0) as session_count,
+        visited.measured_session_count,
+        visited.bounce_count,
+        visited.page_total,
+        visited.paged_session_count,
+        visited.order_sessions,
+        coalesce(sold.opened_count, 0) as opened_opportunity_count,
+        coalesce(sold.won_count, 0) as won_opportunity_count,
+        coalesce(sold.lost_count, 0) as lost_opportunity_count,
+        sold.win_rate,
+        coalesce(sold.won_amount, 0) as won_amount,
+        coalesce(sold.open_count, 0) as opportunities_at_end,
+        coalesce(sold.open_pipeline_amount, 0) as pipeline_at_end_amount,
+        coalesce(led.lead_count, 0) as lead_count,
+        coalesce(converted.lead_conversion_count, 0) as lead_conversion_count,
+        coalesce(touched.touch_count, 0) as touch_count,
+        coalesce(responded.touch_response_count, 0) as touch_response_count,
+        begun.campaign_cost_amount
     from months
     left join ordered on months.month = ordered.month
     left join returned on months.month = returned.month
@@ -180,6 +375,18 @@ counted as (
     left join ordered as before on months.month_before = before.month
     left join repurchased on months.month = repurchased.month
     left join churn on months.month = churn.month
+    left join served on months.month = served.month
+    left join contacted on months.month = contacted.month
+    left join answered on months.month = answered.month
+    left join resolved on months.month = resolved.month
+    left join surveyed on months.month = surveyed.month
+    left join ended_in_orders as visited on months.month = visited.month
+    left join sold on months.month = sold.month
+    left join led on months.month = led.month
+    left join converted on months.month = converted.month
+    left join touched on months.month = touched.month
+    left join responded on months.month = responded.month
+    left join begun on months.month = begun.month
 
 )
 
@@ -202,5 +409,37 @@ select
     cast({{ metric('churn_rate') }} as double) as churn_rate,
     retained_customers,
     previous_active_customers,
-    cast({{ metric('retention_rate') }} as double) as retention_rate
+    cast({{ metric('retention_rate') }} as double) as retention_rate,
+    ticket_count,
+    complaint_rate,
+    cast({{ metric('average_first_response_hours') }} as decimal(18, 4)) as average_first_response_hours,
+    cast({{ metric('average_first_response_business_hours') }} as decimal(18, 4))
+        as average_first_response_business_hours,
+    resolution_count,
+    cast({{ metric('average_resolution_hours') }} as decimal(18, 4)) as average_resolution_hours,
+    cast({{ metric('average_resolution_business_hours') }} as decimal(18, 4)) as average_resolution_business_hours,
+    {{ metric('resolution_sla_met_rate') }} as resolution_sla_met_rate,
+    {{ metric('resolution_reopened_rate') }} as resolution_reopened_rate,
+    cast(contact_count as bigint) as contact_count,
+    csat_count,
+    {{ metric('csat_mean') }} as csat_mean,
+    {{ metric('csat_top_box_rate') }} as csat_top_box_rate,
+    nps_count,
+    cast({{ metric('nps') }} as double) as nps,
+    session_count,
+    {{ metric('bounce_rate') }} as bounce_rate,
+    {{ metric('pages_per_session') }} as pages_per_session,
+    {{ metric('session_conversion_rate') }} as session_conversion_rate,
+    opened_opportunity_count,
+    won_opportunity_count,
+    lost_opportunity_count,
+    win_rate,
+    cast(won_amount as decimal(18, 2)) as won_amount,
+    opportunities_at_end,
+    cast(pipeline_at_end_amount as decimal(18, 2)) as pipeline_at_end_amount,
+    lead_count,
+    lead_conversion_count,
+    touch_count,
+    touch_response_count,
+    cast(campaign_cost_amount as decimal(18, 2)) as campaign_cost_amount
 from counted

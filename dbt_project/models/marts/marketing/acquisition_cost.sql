@@ -57,9 +57,9 @@ joined as (
     select
         coalesce(costs.acquisition_channel, won.acquisition_channel) as acquisition_channel,
         coalesce(costs.month, won.month) as month,
-        costs.cost_amount,
-        coalesce(won.new_customers, 0) as new_customers,
-        coalesce(won.value_amount, 0) as value_amount
+        costs.cost_amount as acquisition_spend_amount,
+        coalesce(won.new_customers, 0) as acquired_customers,
+        coalesce(won.value_amount, 0) as acquired_value_amount
     from costs
     full outer join won on costs.acquisition_channel = won.acquisition_channel and costs.month = won.month
 
@@ -68,9 +68,9 @@ joined as (
 select
     acquisition_channel,
     month,
-    cast(cost_amount as decimal(18, 2)) as cost_amount,
-    new_customers,
-    cast(cost_amount / nullif(new_customers, 0) as decimal(18, 2)) as cost_per_customer_amount,
-    cast(value_amount as decimal(18, 2)) as value_amount,
-    {{ mean_of('value_amount', 'cost_amount') }} as value_over_cost
+    cast(acquisition_spend_amount as decimal(18, 2)) as cost_amount,
+    acquired_customers as new_customers,
+    cast({{ metric('acquisition_cost_amount') }} as decimal(18, 2)) as cost_per_customer_amount,
+    cast(acquired_value_amount as decimal(18, 2)) as value_amount,
+    {{ metric('value_over_cost') }} as value_over_cost
 from joined

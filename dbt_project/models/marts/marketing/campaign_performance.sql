@@ -39,6 +39,21 @@ performance as (
     from campaigns
     left join people on campaigns.campaign_key = people.campaign_key
 
+),
+
+-- a rate is of those of whom it would be known
+known as (
+
+    select
+        *,
+        response_count as campaign_response_count,
+        case when response_count is not null then reached_count end as campaign_response_base_count,
+        conversion_count as campaign_conversion_count,
+        case when conversion_count is not null then reached_count end as campaign_conversion_base_count,
+        case when cost_amount is not null then revenue_amount end as campaign_returned_amount,
+        case when revenue_amount is not null then cost_amount end as campaign_spent_amount
+    from performance
+
 )
 
 select
@@ -51,14 +66,14 @@ select
     cast(reached_count as bigint) as reached_count,
     cast(held_back_count as bigint) as held_back_count,
     cast(response_count as bigint) as response_count,
-    {{ mean_of('response_count', 'reached_count') }} as response_rate,
+    {{ metric('campaign_response_rate') }} as response_rate,
     {{ rate_end('-', 'response_count', 'reached_count') }} as response_low_rate,
     {{ rate_end('+', 'response_count', 'reached_count') }} as response_high_rate,
     cast(conversion_count as bigint) as conversion_count,
-    {{ mean_of('conversion_count', 'reached_count') }} as conversion_rate,
+    {{ metric('campaign_conversion_rate') }} as conversion_rate,
     {{ rate_end('-', 'conversion_count', 'reached_count') }} as conversion_low_rate,
     {{ rate_end('+', 'conversion_count', 'reached_count') }} as conversion_high_rate,
     cast(revenue_amount as decimal(18, 2)) as revenue_amount,
     cast(cost_amount as decimal(18, 2)) as cost_amount,
-    {{ mean_of('revenue_amount', 'cost_amount') }} as return_on_spend
-from performance
+    {{ metric('return_on_spend') }} as return_on_spend
+from known

@@ -33,7 +33,7 @@ opened as (
 
     select
         {{ month_of('opened_on') }} as month,
-        count(*) as opened_count
+        {{ measure('opened_opportunity_count') }} as opened_count
     from opportunities
     where opened_on is not null
     group by {{ month_of('opened_on') }}
@@ -44,9 +44,9 @@ decided as (
 
     select
         {{ month_of('closed_on') }} as month,
-        count(*) as decided_count,
-        count(case when is_won then 1 end) as won_count,
-        sum(won_amount) as won_amount
+        {{ measure('decided_opportunity_count') }} as decided_opportunity_count,
+        {{ measure('won_opportunity_count') }} as won_opportunity_count,
+        {{ measure('won_amount') }} as won_amount
     from opportunities
     where is_won is not null and closed_on is not null
     group by {{ month_of('closed_on') }}
@@ -75,9 +75,9 @@ select
     months.month,
     months.is_complete,
     coalesce(opened.opened_count, 0) as opened_count,
-    coalesce(decided.won_count, 0) as won_count,
-    coalesce(decided.decided_count - decided.won_count, 0) as lost_count,
-    {{ mean_of('decided.won_count', 'decided.decided_count') }} as win_rate,
+    coalesce(decided.won_opportunity_count, 0) as won_count,
+    coalesce({{ metric('lost_opportunity_count') }}, 0) as lost_count,
+    {{ metric('win_rate') }} as win_rate,
     cast(coalesce(decided.won_amount, 0) as decimal(18, 2)) as won_amount,
     coalesce(waiting.open_count, 0) as open_count,
     cast(coalesce(waiting.open_pipeline_amount, 0) as decimal(18, 2)) as open_pipeline_amount

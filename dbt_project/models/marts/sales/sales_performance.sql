@@ -113,12 +113,12 @@ summed as (
         dimension_value,
         month,
         sum(opened) as opened_count,
-        count(is_won) as decided_count,
-        count(case when is_won then 1 end) as won_count,
-        sum(won_amount) as won_amount,
-        sum(case when is_won then cycle_days end) as won_cycle_days,
-        count(case when is_won then cycle_days end) as won_cycle_count,
-        median(case when is_won then cycle_days end) as median_cycle_days
+        {{ measure('decided_opportunity_count') }} as decided_opportunity_count,
+        {{ measure('won_opportunity_count') }} as won_opportunity_count,
+        {{ measure('won_amount') }} as won_amount,
+        {{ measure('won_cycle_days') }} as won_cycle_days,
+        {{ measure('won_cycle_count') }} as won_cycle_count,
+        {{ measure('median_cycle_days') }} as median_cycle_days
     from counted
     group by dimension, dimension_value, month
 
@@ -128,9 +128,9 @@ averaged as (
 
     select
         *,
-        {{ mean_of('won_count', 'decided_count') }} as win_rate,
-        won_amount / nullif(won_count, 0) as average_deal_amount,
-        {{ mean_of('won_cycle_days', 'won_cycle_count') }} as mean_cycle_days
+        {{ metric('win_rate') }} as win_rate,
+        {{ metric('average_deal_amount') }} as average_deal_amount,
+        {{ metric('mean_cycle_days') }} as mean_cycle_days
     from summed
 
 )
@@ -141,17 +141,19 @@ select
     coalesce(substring(cast(month as {{ dbt.type_string() }}), 1, 7), 'all') as period,
     month,
     cast(opened_count as bigint) as opened_count,
-    decided_count,
-    won_count,
-    decided_count - won_count as lost_count,
+    decided_opportunity_count as decided_count,
+    won_opportunity_count as won_count,
+    {{ metric('lost_opportunity_count') }} as lost_count,
     win_rate,
-    {{ rate_end('-', 'won_count', 'decided_count') }} as win_low_rate,
-    {{ rate_end('+', 'won_count', 'decided_count') }} as win_high_rate,
+    {{ rate_end('-', 'won_opportunity_count', 'decided_opportunity_count') }} as win_low_rate,
+    {{ rate_end('+', 'won_opportunity_count', 'decided_opportunity_count') }} as win_high_rate,
     cast(won_amount as decimal(18, 2)) as won_amount,
     cast(average_deal_amount as decimal(18, 2)) as average_deal_amount,
     mean_cycle_days,
     cast(median_cycle_days as double) as median_cycle_days,
     -- opportunities x win rate x average deal / cycle
-    cast(decided_count * win_rate * cast(average_deal_amount as double) / nullif(mean_cycle_days, 0) as decimal(18, 2))
-        as sales_velocity_amount
+    cast(
+        decided_opportunity_count * win_rate * cast(average_deal_amount as double) / nullif(mean_cycle_days, 0)
+        as decimal(18, 2)
+    ) as sales_velocity_amount
 from averaged

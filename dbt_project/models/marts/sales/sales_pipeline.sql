@@ -26,9 +26,9 @@ summed as (
         open_ones.source,
         open_ones.stage,
         settings.as_of,
-        count(*) as opportunity_count,
-        sum(open_ones.opportunity_amount) as open_amount,
-        sum(open_ones.weighted_amount) as weighted_amount,
+        {{ measure('open_opportunity_count') }} as opportunity_count,
+        {{ measure('pipeline_amount') }} as open_amount,
+        {{ measure('weighted_pipeline_amount') }} as weighted_amount,
         max(open_ones.win_rate) as win_rate,
         median(open_ones.age_days) as median_age_days,
         median({{ days_between('settings.as_of', 'open_ones.expected_close_on') }}) as days_to_close

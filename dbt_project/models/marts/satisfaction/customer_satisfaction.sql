@@ -2,11 +2,6 @@ with answers as (
 
     select
         *,
-        -- each scale brought to 1 to 5, each answer rounded, so that the sum does not depend on the order of rows
-        case
-            when nps_class is null
-                then cast(1 + 4 * (score - lowest_score) / nullif(highest_score - lowest_score, 0) as decimal(18, 6))
-        end as csat_score,
         -- undated answers come first, so any dated one is newer
         row_number() over (
             partition by customer_key order by score is not null, responded_at nulls first, response_key
@@ -18,20 +13,39 @@ with answers as (
     from {{ ref('fct_survey_responses') }}
     where customer_key is not null
 
+),
+
+-- each scale brought to 1 to 5, each answer rounded, so that a sum does not depend on the order of rows
+summed as (
+
+    select
+        customer_key,
+        {{ measure('response_count') }} as response_count,
+        {{ measure('csat_total') }} as csat_total,
+        {{ measure('csat_count') }} as csat_count,
+        max(case when answer_number = answer_count then score end) as last_score,
+        max(case when answer_number = answer_count then highest_score end) as last_highest_score,
+        max(case when answer_number = answer_count then survey end) as last_survey,
+        max(responded_at) as last_responded_at,
+        max(case when nps_number = answer_count then nps_class end) as nps_class,
+        {{ measure('comment_count') }} as comment_count,
+        {{ measure('sentiment_total') }} as sentiment_total,
+        {{ measure('sentiment_count') }} as sentiment_count
+    from answers
+    group by customer_key
+
 )
 
 select
     customer_key,
-    count(score) as response_count,
-    cast(sum(csat_score) as double) / nullif(count(csat_score), 0) as csat_mean,
-    max(case when answer_number = answer_count then score end) as last_score,
-    max(case when answer_number = answer_count then highest_score end) as last_highest_score,
-    max(case when answer_number = answer_count then survey end) as last_survey,
-    max(responded_at) as last_responded_at,
-    {{ business_day('max(responded_at)') }} as last_responded_on,
-    max(case when nps_number = answer_count then nps_class end) as nps_class,
-    count(comment_length) as comment_count,
-    cast(sum(cast(comment_sentiment as decimal(18, 6))) as double)
-    / nullif(count(comment_sentiment), 0) as sentiment_mean
-from answers
-group by customer_key
+    response_count,
+    {{ metric('csat_mean') }} as csat_mean,
+    last_score,
+    last_highest_score,
+    last_survey,
+    last_responded_at,
+    {{ business_day('last_responded_at') }} as last_responded_on,
+    nps_class,
+    comment_count,
+    {{ metric('sentiment_mean') }} as sentiment_mean
+from summed

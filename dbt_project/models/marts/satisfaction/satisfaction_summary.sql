@@ -2,7 +2,7 @@
 {%- set sums = [
     'response_count', 'score_total', 'score_squares', 'weighted_total', 'weight_total', 'top_box_count',
     'nps_count', 'promoter_count', 'detractor_count', 'comment_count', 'sentiment_count', 'sentiment_total',
-    'sentiment_squares', 'positive_count', 'negative_count',
+    'sentiment_squares', 'positive_comment_count', 'negative_comment_count',
 ] -%}
 
 with sums as (

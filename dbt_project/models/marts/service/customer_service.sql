@@ -11,9 +11,9 @@ tickets as (
 
     select
         customer_key,
-        count(*) as ticket_count,
+        {{ measure('ticket_count') }} as ticket_count,
         count(case when is_open then 1 end) as open_ticket_count,
-        count(case when is_complaint then 1 end) as complaint_count,
+        {{ measure('complaint_count') }} as complaint_count,
         max(opened_at) as last_ticket_at
     from {{ ref('fct_tickets') }}
     where customer_key is not null

@@ -55,7 +55,7 @@ order_months as (
 
     select
         {{ month_of('ordered_on') }} as month,
-        count(*) as order_count
+        {{ measure('order_count') }} as order_count
     from {{ ref('fct_orders') }}
     group by {{ month_of('ordered_on') }}
 

@@ -18,10 +18,11 @@ turns as (
 
     select
         opened_on as date_on,
-        1 as opened_count,
+        {{ measure('ticket_count') }} as opened_count,
         0 as resolved_count,
         0 as reopened_count
     from tickets
+    group by opened_on
 
     union all
 

@@ -1,6 +1,6 @@
 with sessions as (
 
-    select * from {{ ref('int_sessions__funnelled') }}
+    select * from {{ ref('web_sessions') }}
     where started_on is not null
 
 ),
@@ -9,17 +9,27 @@ counted as (
 
     select
         started_on as date_on,
-        count(*) as session_count,
-        count(distinct customer_key) as known_customers,
-        count(is_bounce) as measured_count,
-        sum(case when is_bounce then 1 else 0 end) as bounce_count,
-        sum(page_count) as pages,
-        count(page_count) as paged_count,
-        sum(duration_seconds) as seconds,
-        count(duration_seconds) as timed_count,
-        case when count(is_ordered) = count(*) then sum(case when is_ordered then 1 else 0 end) end as order_sessions
+        {{ measure('session_count') }} as session_count,
+        {{ measure('visiting_customers') }} as known_customers,
+        {{ measure('measured_session_count') }} as measured_session_count,
+        {{ measure('bounce_count') }} as bounce_count,
+        {{ measure('page_total') }} as page_total,
+        {{ measure('paged_session_count') }} as paged_session_count,
+        {{ measure('session_seconds') }} as session_seconds,
+        {{ measure('timed_session_count') }} as timed_session_count,
+        {{ measure('order_known_sessions') }} as order_known_sessions,
+        {{ measure('order_seen_sessions') }} as order_seen_sessions
     from sessions
     group by started_on
+
+),
+
+stepped as (
+
+    select
+        *,
+        {{ metric('order_sessions') }} as order_sessions
+    from counted
 
 )
 
@@ -27,9 +37,9 @@ select
     date_on,
     session_count,
     known_customers,
-    {{ mean_of('bounce_count', 'measured_count') }} as bounce_rate,
-    {{ mean_of('pages', 'paged_count') }} as mean_page_count,
-    {{ mean_of('seconds', 'timed_count') }} as mean_duration_seconds,
-    cast(order_sessions as bigint) as order_sessions,
-    {{ mean_of('order_sessions', 'session_count') }} as conversion_rate
-from counted
+    {{ metric('bounce_rate') }} as bounce_rate,
+    {{ metric('pages_per_session') }} as mean_page_count,
+    {{ metric('seconds_per_session') }} as mean_duration_seconds,
+    order_sessions,
+    {{ metric('session_conversion_rate') }} as conversion_rate
+from stepped

@@ -1,32 +1,42 @@
-{%- set steps = {
-    'product_view_sessions': 'is_product_viewed',
-    'cart_sessions': 'is_cart_filled',
-    'checkout_sessions': 'is_checked_out',
-    'order_sessions': 'is_ordered',
-} -%}
+{%- set steps = ['product_view', 'cart', 'checkout', 'order'] -%}
 
 with sessions as (
 
     select
         *,
         {{ month_of('started_on') }} as month
-    from {{ ref('int_sessions__funnelled') }}
+    from {{ ref('web_sessions') }}
 
 ),
 
--- a step of which some sessions tell nothing has no count: it would be too low
 counted as (
 
     select
         month,
         channel,
         device,
-        {% for name, flag in steps.items() %}
-        case when count({{ flag }}) = count(*) then sum(case when {{ flag }} then 1 else 0 end) end as {{ name }},
+        {% for step in steps %}
+        {{ measure(step ~ '_known_sessions') }} as {{ step }}_known_sessions,
+        {{ measure(step ~ '_seen_sessions') }} as {{ step }}_seen_sessions,
         {% endfor %}
-        count(*) as session_count
+        {{ measure('session_count') }} as session_count
     from sessions
     group by month, channel, device
+
+),
+
+-- a step of which some sessions tell nothing has no count: it would be too low
+stepped as (
+
+    select
+        month,
+        channel,
+        device,
+        {% for step in steps %}
+        {{ metric(step ~ '_sessions') }} as {{ step }}_sessions,
+        {% endfor %}
+        session_count
+    from counted
 
 )
 
@@ -35,14 +45,14 @@ select
     channel,
     device,
     session_count,
-    {% for name in steps %}
-    cast({{ name }} as bigint) as {{ name }},
+    {% for step in steps %}
+    {{ step }}_sessions,
     {% endfor %}
-    {{ mean_of('product_view_sessions', 'session_count') }} as product_view_rate,
-    {{ mean_of('cart_sessions', 'product_view_sessions') }} as cart_rate,
-    {{ mean_of('checkout_sessions', 'cart_sessions') }} as checkout_rate,
-    {{ mean_of('order_sessions', 'checkout_sessions') }} as completion_rate,
-    {{ mean_of('order_sessions', 'session_count') }} as conversion_rate,
+    {{ metric('product_view_rate') }} as product_view_rate,
+    {{ metric('cart_rate') }} as cart_rate,
+    {{ metric('checkout_rate') }} as checkout_rate,
+    {{ metric('completion_rate') }} as completion_rate,
+    {{ metric('session_conversion_rate') }} as conversion_rate,
     {{ rate_end('-', 'order_sessions', 'session_count') }} as conversion_low_rate,
     {{ rate_end('+', 'order_sessions', 'session_count') }} as conversion_high_rate
-from counted
+from stepped

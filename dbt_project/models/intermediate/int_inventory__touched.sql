@@ -1,0 +1,3 @@
+{{ config(materialized='table') }}
+
+{{ touched_facts('inventory', 'fct_inventory', ['product']) }}

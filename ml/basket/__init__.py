@@ -1,0 +1,1 @@
+"""Which products are bought together, and which category a customer buys next."""

@@ -1,0 +1,1 @@
+"""Forecasts: sales by day, week and month; stock, staff and opportunities to plan for."""

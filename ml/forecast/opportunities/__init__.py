@@ -1,0 +1,1 @@
+"""Open opportunities: how likely each is won, and when it will be decided."""

@@ -1,0 +1,120 @@
+"""Opportunities as they stood on a day, from what was known on it.
+
+Belongs here: what is open on a day, its features, and (later) its outcome. Does not: any model.
+What an opportunity is worth is no feature: several sources write it down only when it is won.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+GROUPS = ("source", "owner_key", "product_key", "team", "region", "industry", "customer_key")
+"""Each gives a feature: how often its decided ones were won by then."""
+PRIOR_DECISIONS = 20.0
+"""A group's rate is drawn towards the company's as by so many decisions."""
+FEATURES = (
+    "age_days", "log_age", "stage_order", "days_in_stage", "log_employees", "owner_open_count",
+    *(f"{name}_log_odds" for name in GROUPS),
+)  # fmt: skip
+COLUMNS = (
+    "opportunity_key", "state_number", "source", "customer_key", "owner_key", "product_key", "team",
+    "region", "industry", "employee_count", "opened_on", "closed_on", "is_won", "entered_on",
+    "stage_order",
+)  # fmt: skip
+
+
+def checked(states: pd.DataFrame) -> pd.DataFrame:
+    """Return the states in key order, days as timestamps.
+
+    Raises:
+        ValueError: Columns are missing.
+    """
+    if missing := set(COLUMNS) - set(states.columns):
+        raise ValueError(f"the opportunity states lack columns: {sorted(missing)}")
+    frame = states[list(COLUMNS)].sort_values(["opportunity_key", "state_number"])
+    frame = frame.drop_duplicates(["opportunity_key", "state_number"]).reset_index(drop=True)
+    for column in ("opened_on", "closed_on", "entered_on"):
+        frame[column] = pd.to_datetime(frame[column])
+    return frame
+
+
+def outcomes(states: pd.DataFrame) -> pd.DataFrame:
+    """Return one row an opportunity: who, what, when opened, when and how decided."""
+    first = states.drop_duplicates("opportunity_key")
+    frame = first.drop(columns=["state_number", "entered_on", "stage_order"]).copy()
+    # decided is what has a day and a result
+    decided = frame["closed_on"].notna() & frame["is_won"].notna()
+    frame["is_decided"] = decided
+    frame["won"] = np.where(decided, frame["is_won"].astype(object) == True, np.nan).astype(float)  # noqa: E712
+    for name in GROUPS:
+        frame[f"{name}_code"] = pd.factorize(frame[name])[0]
+    return frame.drop(columns="is_won").set_index("opportunity_key")
+
+
+def snapshot(states: pd.DataFrame, ones: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
+    """Return what was open on ``day``, with its features.
+
+    Args:
+        states: As ``checked`` returns them.
+        ones: As ``outcomes`` returns them.
+        day: Last day that is known.
+
+    Returns:
+        Index ``opportunity_key``, ascending; ``FEATURES``, ``cut_off_on``, ``base_rate`` (of the
+        decisions by then), and what ``ones`` holds.
+    """
+    is_open = (ones["opened_on"] <= day) & ~(ones["closed_on"] <= day)
+    rows = ones[is_open].copy()
+    known = states[states["opportunity_key"].isin(rows.index)]
+    known = known[(known["entered_on"] <= day) | known["entered_on"].isna()]
+    last = known.drop_duplicates("opportunity_key", keep="last").set_index("opportunity_key")
+    rows["stage_order"] = last["stage_order"].reindex(rows.index).astype(float)
+    entered = last["entered_on"].reindex(rows.index).fillna(rows["opened_on"])
+    rows["days_in_stage"] = (day - entered).dt.days.astype(float)
+    rows["age_days"] = (day - rows["opened_on"]).dt.days.astype(float)
+    rows["log_age"] = np.log1p(rows["age_days"])
+    rows["log_employees"] = np.log1p(rows["employee_count"].astype(float).clip(lower=0))
+    owners = rows["owner_key_code"].to_numpy()
+    open_count = np.bincount(owners + 1, minlength=1)[owners + 1]
+    rows["owner_open_count"] = np.where(owners >= 0, open_count, np.nan)
+    decided = ones[ones["is_decided"] & (ones["closed_on"] <= day)]
+    won = decided["won"].to_numpy()
+    base = (won.sum() + 1) / (len(won) + 2)
+    rows["base_rate"] = base
+    for name in GROUPS:
+        code, size = decided[f"{name}_code"].to_numpy() + 1, int(ones[f"{name}_code"].max()) + 2
+        count = np.bincount(code, minlength=size)
+        wins = np.bincount(code, weights=won, minlength=size)
+        # whose group is not known is like everybody
+        count[0], wins[0] = 0, 0.0
+        rate = (wins + PRIOR_DECISIONS * base) / (count + PRIOR_DECISIONS)
+        rows[f"{name}_log_odds"] = _log_odds(rate)[rows[f"{name}_code"].to_numpy() + 1]
+    rows["cut_off_on"] = day
+    return rows.sort_index()
+
+
+def _log_odds(rate: FloatArray) -> FloatArray:
+    clipped = np.clip(rate, 1e-3, 1 - 1e-3)
+    return np.log(clipped / (1 - clipped))
+
+
+def labelled(
+    states: pd.DataFrame, ones: pd.DataFrame, days: Sequence[pd.Timestamp], known_on: pd.Timestamp
+) -> pd.DataFrame:
+    """Return the snapshots of several days, where the outcome is known by ``known_on``.
+
+    Later decisions and stages are not looked at.
+    """
+    parts = [snapshot(states, ones, day) for day in days]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame()
+    rows = pd.concat(parts).reset_index()
+    known = rows["is_decided"] & (rows["closed_on"] <= known_on)
+    return rows[known].reset_index(drop=True)

@@ -1,0 +1,1 @@
+"""Sales, orders and active customers ahead: methods, backtest, reconciliation, intervals."""

@@ -1,0 +1,1 @@
+"""What to offer whom next: trained, examined on a later period, ranked with reasons."""
