@@ -29,6 +29,8 @@ SUMMARY = ("method", "customer_count", "offered_count", "budget_amount", "cost_a
            "expected_gain_amount", "bound_amount", "gap_rate", "is_feasible")  # fmt: skip
 
 OWN, AVERAGE = "customer", "average"
+ONE_SIDED = 1.96
+"""Standard errors by which the experiments' mean effect must exceed 0."""
 EXACT_GAP_RATE = 1e-4
 EXACT_NODES = 2_000
 """Of the search tree: a limit that does not depend on the machine, as seconds would."""
@@ -50,9 +52,9 @@ def next_offers(
             ``uplift_factor``, ``minimum_count`` and ``capacity_count`` (null for none).
         limits: ``limit_name`` (budget_amount, contact_count), ``limit_value``; a limit that is
             not there is none.
-        effects: Experiments' conversion effects that can be trusted: ``effect``,
-            ``control_mean``, ``treated_count``, ``control_count``. Their mean stands for
-            customers without an uplift of their own.
+        effects: Experiments' conversion effects whose sample ratio is as planned: ``effect``,
+            ``control_mean``, ``treated_count``, ``control_count``. Their mean, if it is above 0
+            beyond chance, stands for customers without an uplift of their own.
         refusals: ``customer_key``, ``channel`` (``any`` for all): who said no.
 
     Returns:
@@ -96,17 +98,24 @@ def next_offers(
 
 
 def _average(effects: pd.DataFrame) -> tuple[float, float]:
-    """Mean effect and mean rate without treatment, experiments weighted by what they can tell."""
-    if effects.empty:
+    """Mean effect and mean rate without treatment; no effect unless it is above 0 beyond chance.
+
+    Experiments are pooled with the weights of their information, n m / (n + m), and tested
+    together: many small campaigns can tell what none of them tells alone.
+    """
+    told = effects[(effects["treated_count"] > 0) & (effects["control_count"] > 0)]
+    if told.empty:
         return float("nan"), 0.0
-    treated, control = (
-        effects[name].to_numpy(dtype=float) for name in ("treated_count", "control_count")
+    effect, base, n, m = (
+        told[name].to_numpy(dtype=float)
+        for name in ("effect", "control_mean", "treated_count", "control_count")
     )
-    weight = treated * control / (treated + control)
-    return (
-        float(np.average(effects["effect"].to_numpy(dtype=float), weights=weight)),
-        float(np.average(effects["control_mean"].to_numpy(dtype=float), weights=weight)),
-    )
+    weight = n * m / (n + m)
+    mean = float(np.average(effect, weights=weight))
+    rate = float(((base + effect) * n + base * m).sum() / (n + m).sum())
+    error = np.sqrt(rate * (1 - rate) / weight.sum())
+    is_told = mean > ONE_SIDED * error and error > 0
+    return mean if is_told else float("nan"), float(np.average(base, weights=weight))
 
 
 def _problem(

@@ -37,6 +37,7 @@ MIN_EXPECTED = 5
 
 TOO_LITTLE = "too_little_data"
 MISMATCH = "sample_ratio_mismatch"
+NOT_COMPARABLE = "not_comparable"
 HELPS, HARMS, NOTHING = "raises", "lowers", "no_effect_found"
 
 
@@ -64,9 +65,10 @@ def experiment_results(people: pd.DataFrame, designs: pd.DataFrame) -> pd.DataFr
         if found.empty:
             continue
         plain = (found["method"] != "cuped").to_numpy()
+        asked = found["p_value"].where(found["_is_comparable"])
         adjusted = np.full(len(found), np.nan)
-        adjusted[plain] = holm(found.loc[plain, "p_value"])
-        adjusted[~plain] = holm(found.loc[~plain, "p_value"])
+        adjusted[plain] = holm(asked[plain])
+        adjusted[~plain] = holm(asked[~plain])
         found["adjusted_p_value"] = adjusted
         found["verdict"] = [_verdict(row) for row in found.to_dict("records")]
         frames.append(found)
@@ -105,6 +107,8 @@ def _compared(
                     "sample_ratio_p_value": ratio,
                     "detectable_effect": detectable_effect(effect.standard_error),
                     "_is_enough": expected >= MIN_EXPECTED,
+                    # who was sent nothing could not respond to it: no effect, but a definition
+                    "_is_comparable": outcome != "response" or bool(held[column].any()),
                 }
 
 
@@ -146,6 +150,8 @@ def _verdict(row: dict[str, object]) -> str:
     )
     if ratio < MIN_SAMPLE_RATIO_P:
         return MISMATCH
+    if not row["_is_comparable"]:
+        return NOT_COMPARABLE
     if not row["_is_enough"] or not np.isfinite(p_value):
         return TOO_LITTLE
     if p_value >= SIGNIFICANCE:

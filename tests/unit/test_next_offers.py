@@ -19,8 +19,8 @@ OFFERS = pd.DataFrame(
 )  # fmt: skip
 NO_LIMIT = pd.DataFrame({"limit_name": [], "limit_value": []})
 EFFECTS = pd.DataFrame(
-    {"effect": [0.1, 0.02], "control_mean": [0.2, 0.2], "treated_count": [300, 900],
-     "control_count": [100, 300]}
+    {"effect": [0.1, 0.02], "control_mean": [0.2, 0.2], "treated_count": [900, 2700],
+     "control_count": [300, 900]}
 )  # fmt: skip
 NOBODY_REFUSED = pd.DataFrame({"customer_key": [], "channel": []})
 
@@ -89,8 +89,11 @@ def test_without_a_model_the_experiments_mean_stands_in_and_says_so():
     people = customers(60).assign(uplift=None)
     rows, _ = asked(people)
     assert set(rows["uplift_basis"]) == {"average"}
-    # 75 and 225 people's worth of knowledge
+    # a quarter and three quarters of the knowledge
     assert rows["uplift"].to_numpy() == pytest.approx(0.04)
+    unproven = EFFECTS.assign(treated_count=[90, 270], control_count=[30, 90])
+    assert asked(people, effects=unproven)[0].empty
+    assert asked(people, effects=EFFECTS.assign(effect=[-0.1, -0.1]))[0].empty
     mixed = customers(60)
     mixed.loc[::2, "uplift"] = None
     assert set(asked(mixed)[0]["uplift_basis"]) == {"average", "customer"}

@@ -162,3 +162,28 @@ def test_every_visit_is_a_session_of_its_own(company: LandedWarehouse):
 def test_nothing_that_sources_do_not_tell_is_made_up(company: LandedWarehouse):
     for table in ("fct_orders", "attribution", "customer_consents", "session_orders"):
         assert _rows(company, f"select count(*) from marts.{table}") == [(0,)], table
+
+
+def test_the_experiment_has_its_published_effects_in_scores_and_no_uplift_without_customers(
+    company: LandedWarehouse,
+):
+    """What the pipeline's own steps make of it (shared/references.md, section 5)."""
+    from crm_pipeline.defs.modelling.analyses import experiments
+    from crm_pipeline.defs.modelling.models import uplift
+    from crm_pipeline.defs.modelling.store import run_settings
+
+    with company.connection() as db:
+        settings = run_settings(db)
+        frames = experiments.SPEC.frames(db, settings)
+        people = uplift.SPEC.training_frames(db, settings)
+    assert len(frames["people"]) == 64_000
+    found = experiments.SPEC.compute(frames, settings)["experiment_results"]
+    assert list(found["verdict"].unique()) == ["raises"]
+    assert found["sample_ratio_p_value"].min() > 0.5
+    effects = found.set_index(["experiment_arm", "outcome"])["effect"].round(5).to_dict()
+    assert effects["Mens E-Mail", "response"] == 0.07659
+    assert effects["Womens E-Mail", "response"] == 0.04523
+    assert effects["Womens E-Mail", "amount"] == 0.42441
+    trained = uplift.SPEC.train(people, settings, None)
+    assert trained.status == "too_little_data"
+    assert "no experiment with people of whom orders before it are known" in trained.reason

@@ -42,7 +42,7 @@ def reviews(shared_data, tmp_path_factory: pytest.TempPathFactory) -> LandedWare
     assert report.is_ok, report.messages
     warehouse.settle()
     warehouse.dbt("seed")
-    warehouse.run(*SATISFACTION)
+    warehouse.run(*SATISFACTION, "+comments")
     return warehouse
 
 
@@ -62,6 +62,35 @@ def test_reviews_en_have_the_published_mean_and_top_boxes(reviews: LandedWarehou
     assert len(departments) == 6
     pieces = _summary(reviews, "product")
     assert (pieces.highest_score == 5).sum() == 1_206
+
+
+@pytest.mark.slow
+def test_every_comment_is_read_from_the_vault_and_its_sentiment_learned(reviews: LandedWarehouse):
+    """The one door: each text beside its own answer; the model is promoted over the word lists."""
+    from crm_pipeline.defs.modelling.models import sentiment
+    from crm_pipeline.defs.modelling.store import run_settings
+    from ml.evaluation.gate import decide
+
+    with reviews.connection() as db:
+        settings = run_settings(db)
+        frames = sentiment.SPEC.training_frames(db, settings)
+    comments = frames["comments"]
+    # 845 and one review have no text
+    assert len(comments) == 86_260 - 846
+    assert comments["text"].notna().all()
+    assert "text" not in frames["features"]
+    lengths = comments["text"].str.strip().str.len()
+    assert lengths.between(1, 20_000).all()
+    trained = sentiment.SPEC.train(frames, settings, None)
+    decision = decide(trained)
+    assert decision.promoted, decision.reason
+    found = trained.evaluation.set_index("metric")["value"]
+    assert found["roc_auc"] > 0.95
+    scored = sentiment.SPEC.score(
+        trained.estimator, {"comments": comments.head(500)}, settings
+    ).predictions
+    assert "text" not in scored
+    assert scored["content_probability"].between(0, 1).all()
 
 
 def test_reviews_zh_have_the_published_labels(reviews: LandedWarehouse):

@@ -298,6 +298,18 @@ def test_a_lot_that_did_not_work_makes_every_effect_untrusted():
     assert "sample_ratio_mismatch" not in set(found["verdict"])
 
 
+def test_who_was_sent_nothing_could_not_respond_to_it():
+    """Clicks of those held back are zero by definition, and take no part in the adjustment."""
+    rows = people(2000, campaigns=1)
+    clicked = (~rows["is_control"] & (rows.index % 4 == 0)).astype(int)
+    found = experiment_results(rows.assign(responses=clicked), DESIGNS)
+    without = experiment_results(rows, DESIGNS)
+    verdicts = found.groupby("outcome")["verdict"].agg(set).to_dict()
+    assert verdicts["response"] == {"not_comparable"}
+    kept = found[found["outcome"] == "conversion"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, without)
+
+
 def test_small_and_odd_experiments():
     few = experiment_results(people(20, campaigns=1), DESIGNS)
     assert set(few["verdict"]) == {"too_little_data"}

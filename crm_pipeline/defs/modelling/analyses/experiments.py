@@ -43,7 +43,10 @@ def _frames(con: duckdb.DuckDBPyConnection, _settings: RunSettings) -> Frames:
         "people": frame(
             con,
             "select campaign_key, person_key, source, arm, is_control, responses, conversions, "
-            "response_amount, gross_amount_365d from features.uplift_people "
+            "response_amount, "
+            # of a known customer without an order that is what they spent
+            "if(customer_key is null, null, coalesce(gross_amount_365d, 0)) as gross_amount_365d "
+            "from features.uplift_people "
             "where campaign_key <> 'today' order by campaign_key, person_key",
         ),
         "designs": frame(con, "select * from seeds.experiment_designs order by all"),

@@ -52,11 +52,7 @@ order by people.customer_key
 EFFECTS = """
 select effect, control_mean, treated_count, control_count
 from scores.experiment_results
-where outcome = 'conversion' and method = 'z' and verdict in ('raises', 'lowers', 'no_effect_found')
-    -- of a company whose campaigns change nothing on the whole, nothing is to be offered
-    and exists (
-        select 1 from scores.experiment_results
-        where outcome = 'conversion' and method = 'z' and verdict = 'raises')
+where outcome = 'conversion' and method = 'z' and verdict <> 'sample_ratio_mismatch'
 order by campaign_key, experiment_arm
 """
 
