@@ -11,6 +11,7 @@ from crm_pipeline.defs.modelling.spec import Scored
 from crm_pipeline.defs.modelling.store import (
     RunSettings,
     champion_versions,
+    followed_version,
     save_champion,
     write_scores,
 )
@@ -74,3 +75,12 @@ def test_what_has_no_value_has_no_version_either():
         found = con.execute("select status, model_version from scores.sales_forecast").fetchall()
         assert ("scored", "v1") in found
         assert {version for status, version in found if status != "scored"} == {None}
+
+
+def test_a_version_that_follows_its_champion_stands_for_one_result():
+    """Its names come from the champion: other champions, other versions; the same one, none new."""
+    assert followed_version("content", "champion", "content") == "champion"
+    first = followed_version("content", "champion", "earlier")
+    assert first not in ("content", "champion")
+    assert first == followed_version("content", "champion", None)
+    assert first != followed_version("content", "another", "earlier")

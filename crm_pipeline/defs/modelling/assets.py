@@ -10,6 +10,7 @@ from crm_pipeline.defs.modelling.spec import AnalysisSpec, ModelSpec, Scored
 from crm_pipeline.defs.modelling.store import (
     RunSettings,
     content_version,
+    followed_version,
     replace_table,
     run_settings,
     save_candidate,
@@ -59,10 +60,15 @@ def candidate_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             with warehouse.reader() as db:
                 settings = run_settings(db)
                 frames = spec.training_frames(db, settings)
-            version, digest = content_version(spec.package, frames, spec.settings(settings))
+            content, digest = content_version(spec.package, frames, spec.settings(settings))
+            champion = tracking.champion(spec.name, horizon_days=spec.horizon_days(settings))
+            version = content
+            if spec.follows_champion and champion is not None:
+                version = followed_version(
+                    content, champion.model_version, champion.tags.get("content_version")
+                )
             known = tracking.candidate(spec.name, version)
             if known is None:
-                champion = tracking.champion(spec.name, horizon_days=spec.horizon_days(settings))
                 result = spec.train(frames, settings, champion and champion.estimator)
                 tracking.record(
                     spec.name,
@@ -72,6 +78,7 @@ def candidate_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                         "as_of": settings.as_of.isoformat(),
                         "horizon_days": str(spec.horizon_days(settings)),
                         "input_digest": digest,
+                        "content_version": content,
                         "opponent": champion.model_version if champion else "baseline",
                     },
                     example=_example(frames),

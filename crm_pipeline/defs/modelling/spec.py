@@ -63,6 +63,8 @@ class ModelSpec:
         is_of_customers: Whether the main table has one row for every customer with an order,
             each with a status. One of another grain holds what the champion says, and is empty
             without one.
+        follows_champion: Whether the champion decides part of the result, such as its names: then
+            its version is part of the candidate's.
         afterwards: What else happens to its tables once they are written, also without a champion;
             it may ask for another model's.
         without_champion: Of a table of another grain with a ``status``: its rows, without values,
@@ -86,6 +88,7 @@ class ModelSpec:
     horizon_days: Callable[[RunSettings], int] = lambda _settings: 0
     further: Mapping[str, Types] = field(default_factory=dict)
     is_of_customers: bool = True
+    follows_champion: bool = False
     afterwards: Callable[[duckdb.DuckDBPyConnection, RunSettings, ChampionOf], None] = (
         lambda _con, _settings, _champion_of: None
     )

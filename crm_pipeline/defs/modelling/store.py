@@ -97,6 +97,22 @@ def content_version(
     return whole.hexdigest()[:12], digest
 
 
+def followed_version(content: str, champion: str, champion_content: str | None) -> str:
+    """Return the version of a candidate whose result the champion decides in part.
+
+    The champion's own content gives the champion again; other content a version that the champion
+    is part of, so that one version never stands for two results.
+
+    Args:
+        content: Version by content alone.
+        champion: Version that rules.
+        champion_content: What that was by content alone; ``None`` where it was not noted.
+    """
+    if content == champion_content:
+        return champion
+    return hashlib.sha256(f"{content}:{champion}".encode()).hexdigest()[:12]
+
+
 def save_candidate(
     con: duckdb.DuckDBPyConnection,
     *,

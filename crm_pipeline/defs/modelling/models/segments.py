@@ -159,6 +159,7 @@ SPEC = ModelSpec(
         "Segments describe what customers did; they do not say what would change it.",
         "K-means cuts a continuum: customers near a border could be in either segment.",
     ),
+    follows_champion=True,
     training_reads=(*CUSTOMER_FEATURES, "seeds.segment_profiles", "marts.fct_sessions"),
     scoring_reads=(*CUSTOMER_FEATURES, "seeds.segment_profiles", "marts.customer_rfm"),
     settings=lambda _s: {},

@@ -79,6 +79,7 @@ SPEC = ModelSpec(
         "A kind of visit is not a kind of visitor: one person makes visits of several kinds.",
         "order_rate is what visits of the kind ended in, not what the kind causes.",
     ),
+    follows_champion=True,
     training_reads=("marts.fct_sessions",),
     scoring_reads=("marts.fct_sessions",),
     settings=lambda _s: {},
