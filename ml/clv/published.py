@@ -122,6 +122,21 @@ class PublishedValue(BaseEstimator):
         known = np.append(self.season_days_, DAYS_A_YEAR), np.append(self.season_factors_, 1.0)
         return float(np.interp(days, *known))
 
+    def seasoned(self, X: pd.DataFrame, days: float) -> np.ndarray | float:
+        """The season's factor on each customer's orders in the next ``days``.
+
+        ``season(days)``, but never so much that fewer orders would be expected of a longer time:
+        who has probably left by summer brings no second Christmas.
+        """
+        if not self.season_days_.size or days >= DAYS_A_YEAR:
+            return 1.0
+        factor = np.full(len(X), self.season(days))
+        orders = np.maximum(self.base_.expected_purchases(X, days), LEAST_ORDERS)
+        for longer in [*self.season_days_[self.season_days_ > days], DAYS_A_YEAR]:
+            later = self.base_.expected_purchases(X, longer) * self.season(longer)
+            factor = np.minimum(factor, later / orders)
+        return factor
+
     def predict(
         self,
         X: pd.DataFrame,
@@ -130,9 +145,8 @@ class PublishedValue(BaseEstimator):
     ) -> pd.DataFrame:
         """Score the customers who have a purchase day; see ``CustomerValue.predict``."""
         days, rate, kept, factor = self._common(X, horizon_days, discount_rate)
-        return self.base_.predict(
-            kept, days, rate, factor=factor * self.season(days), doubt=_doubt(factor)
-        )
+        season = self.seasoned(kept, days) if len(kept) else 1.0
+        return self.base_.predict(kept, days, rate, factor=factor * season, doubt=_doubt(factor))
 
     def predict_horizons(
         self, X: pd.DataFrame, horizons: Sequence[int], discount_rate: float | None = None
@@ -145,7 +159,7 @@ class PublishedValue(BaseEstimator):
             rate,
             factor=factor,
             doubt=_doubt(factor),
-            season=[self.season(days) for days in horizons],
+            season=[self.seasoned(kept, days) if len(kept) else 1.0 for days in horizons],
         )
 
     def next_orders(self, X: pd.DataFrame, as_of: date) -> pd.DataFrame:
@@ -159,7 +173,8 @@ class PublishedValue(BaseEstimator):
 
     def expected_purchases(self, X: pd.DataFrame, days: float) -> np.ndarray:
         """E[purchase days in the next ``days``] of each row."""
-        return self.factor(X) * self.season(days) * self.base_.expected_purchases(X, days)
+        orders = self.base_.expected_purchases(X, days)
+        return self.factor(X) * self.seasoned(X, days) * orders
 
     def parameter_table(self) -> pd.DataFrame:
         """Return the purchase and amount models' estimates."""

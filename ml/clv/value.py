@@ -199,7 +199,7 @@ class CustomerValue(BaseEstimator):
         *,
         factor: np.ndarray | float = 1.0,
         doubt: np.ndarray | float = 0.0,
-        season: Sequence[float] | None = None,
+        season: Sequence[np.ndarray | float] | None = None,
     ) -> pd.DataFrame:
         """Score the customers who have a purchase day over several horizons.
 
@@ -209,7 +209,7 @@ class CustomerValue(BaseEstimator):
             discount_rate: As in ``predict``.
             factor: As in ``predict``.
             doubt: As in ``predict``.
-            season: A factor for each horizon.
+            season: A further factor for each horizon.
 
         Returns:
             Columns ``HORIZON_PREDICTIONS``, customers in the order of ``X``, their horizons in the

@@ -292,6 +292,21 @@ def test_season_is_one_from_a_year_on_and_interpolated_below():
     assert model.season(365) == model.season(730) == 1
 
 
+def test_no_season_makes_a_shorter_time_worth_more_than_a_longer_one():
+    now = features_at(company(), NOW)
+    base = fit_values(now, 365, 0.1, ["pareto_nbd"])["pareto_nbd"]
+    model = PublishedValue().fit(now, base=base, season={30: 1.9, 90: 0.9, 180: 1.8})
+    assert np.ptp(model.seasoned(now, 180)) > 0  # some would have more in half a year
+    table = model.predict_horizons(now, [30, 60, 90, 180, 365, 730])
+    wide = table.pivot(index="customer_key", columns="horizon_days", values="expected_orders")
+    wide = wide.drop(columns=60)
+    assert (wide.diff(axis=1).iloc[:, 1:] >= -1e-6).all(axis=None)
+    single = model.predict(now, 90)
+    same = table[table["horizon_days"] == 90].reset_index(drop=True)
+    np.testing.assert_array_equal(single["clv_amount"], same["clv_amount"])
+    np.testing.assert_array_equal(single["expected_orders"], same["expected_orders"])
+
+
 def test_season_factors_are_of_the_year_bounded_and_skip_what_cannot_be_fitted():
     features = features_at(company(), "2024-01-01")
     model = fit_values(features, 365, 0.0, ["bg_nbd"])["bg_nbd"]
