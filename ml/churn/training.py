@@ -102,6 +102,9 @@ def train_contract_churn(
         costs: Of a contact.
         recipes: What to try; by default one to three of each family.
         seed: Seed of every random choice.
+
+    Returns:
+        As ``train_churn``; the parameter ``is_applicable`` is 0 where the company has no contracts.
     """
     if "horizon_days" in contracts and cut_offs is not None:
         dated = contracts[contracts["horizon_days"].notna() & ~contracts["is_ended"].astype(bool)]
@@ -110,7 +113,8 @@ def train_contract_churn(
             data = labelled_data(dated, labels, cut_offs, horizon_days, CONTRACT)
             return _train(data, horizon_days, champion, costs, recipes, seed)
         contracts = contracts[contracts["horizon_days"].isna()]
-    return _train(labelled_contracts(contracts), 0, champion, costs, recipes, seed)
+    data = labelled_contracts(contracts)
+    return _train(data, 0, champion, costs, recipes, seed, is_applicable=len(contracts) > 0)
 
 
 def _train(
@@ -120,9 +124,12 @@ def _train(
     costs: ContactCosts | None,
     recipes: Sequence[str] | None,
     seed: int,
+    *,
+    is_applicable: bool = True,
 ) -> TrainingResult:
     if isinstance(data, str):
-        return too_little_data("churn", data, {"horizon_days": horizon_days, "seed": seed})
+        known = {"horizon_days": horizon_days, "seed": seed, "is_applicable": int(is_applicable)}
+        return too_little_data("churn", data, known)
     with threadpool_limits(1):
         choice = _choose(data, horizon_days, recipes or candidates(data.kind, data.book_days), seed)
         past_model = _fit(choice, data.kind, data.training, horizon_days, seed)

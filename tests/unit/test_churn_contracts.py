@@ -321,7 +321,9 @@ def test_one_outcome_only_is_too_little_data(table, change, words):
 
 @pytest.mark.parametrize("count", [0, 1, 30])
 def test_few_contracts_are_too_little_data(table, count):
-    assert train_contract_churn(table.head(count)).status == TOO_LITTLE_DATA
+    outcome = train_contract_churn(table.head(count))
+    assert outcome.status == TOO_LITTLE_DATA
+    assert outcome.parameters["is_applicable"] == int(count > 0)
 
 
 def test_constants_gaps_and_decimals_are_no_obstacle(table):

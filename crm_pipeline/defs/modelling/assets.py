@@ -172,7 +172,8 @@ def champion_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             check_results=[
                 dg.AssetCheckResult(
                     check_name="candidate_earned_its_place",
-                    passed=decision == "promoted",
+                    # a company without the facts that a model is of is not warned for ever
+                    passed=decision == "promoted" or not _is_applicable(candidate),
                     severity=dg.AssetCheckSeverity.WARN,
                     description=reason,
                     metadata={"model_version": version, "status": candidate.result.status},
@@ -181,6 +182,11 @@ def champion_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         )
 
     return champion
+
+
+def _is_applicable(candidate: Candidate) -> bool:
+    """Whether the company has what the model is of; its training says so if not."""
+    return candidate.result.parameters.get("is_applicable", 1) != 0
 
 
 def _card(spec: ModelSpec, candidate: Candidate, settings: RunSettings, reason: str) -> str:
