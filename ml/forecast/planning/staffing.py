@@ -119,9 +119,10 @@ def _channel(recent: pd.DataFrame, weeks: int, handling: float, target: dict) ->
     goal = (float(target["target_rate"]), float(target["target_seconds"]))
     most = float(target["max_occupancy_rate"])
     rows = []
-    for number, rate in enumerate(rates.ravel()):
-        # the scatter of one hour around its rate; the rate's own error is small beside it
-        busy = float(stats.poisson.ppf(BUSY_SHARE, rate)) if rate > 0 else 0.0
+    # the scatter of one hour around its rate; the rate's own error is small beside it
+    peaks = np.where(rates > 0, stats.poisson.ppf(BUSY_SHARE, np.maximum(rates, 1e-12)), 0.0)
+    for number, (rate, peak) in enumerate(zip(rates.ravel(), peaks.ravel(), strict=True)):
+        busy = float(peak)
         needed = agents_needed(rate, handling, *goal, most)
         at_peak = agents_needed(busy, handling, *goal, most)
         present = 1 - float(target["shrinkage_rate"])
