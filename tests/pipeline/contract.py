@@ -78,6 +78,29 @@ CONTRACT = {
     "antecedent_count, consequent_count, rule_count, support_rate, confidence_rate, lift [double], "
     "leverage [double], conviction? [double], p_value [double], adjusted_p_value [double], "
     "improvement [double]",
+    "scores.sales_forecast": "as_of, measure, dimension, dimension_value, period_grain, "
+    "period_start_on, horizon [integer], status, forecast? [double], low_80? [double], "
+    "high_80? [double], low_95? [double], high_95? [double], method?, is_reconciled, "
+    "model_version?",
+    "scores.sales_forecast_accuracy": "measure, dimension, dimension_value, period_grain, as_of, "
+    "method, forecast_count, mase [double], naive_mase [double], smape [double], "
+    "naive_smape [double], coverage_80_rate, coverage_95_rate, model_version",
+    "scores.opportunity_scores": "as_of, opportunity_key, status, win_probability?, "
+    "base_win_rate, expected_close_on?, close_low_on?, close_high_on?, model_version?",
+    "scores.product_reorder": "product_key, as_of, status, counted_on, on_hand_quantity?, "
+    "on_order_quantity?, sold_since_count_quantity, available_quantity, lead_time_days, "
+    "review_days, service_rate, daily_units? [double], lead_time_units? [double], "
+    "safety_stock_quantity?, reorder_point_quantity?, cover_days? [double], is_reorder_due?, "
+    "order_quantity?, method?",
+    "scores.agents_needed": "channel, weekday [integer], hour_of_day [integer], as_of, status, "
+    "week_count, contacts_per_hour? [double], busy_contacts_per_hour? [double], "
+    "handling_seconds? [double], target_rate, target_seconds [double], load_erlangs? [double], "
+    "agents_needed? [integer], busy_agents_needed? [integer], scheduled_agents? [integer], "
+    "expected_service_rate?, mean_wait_seconds? [double], occupancy_rate?",
+    "marts.fct_inventory": "inventory_key, source, product_key, counted_at, counted_on, "
+    "on_hand_quantity?, on_order_quantity?, lead_time_days?",
+    "marts.inventory_levels": "product_key, as_of, source, counted_on, age_days, "
+    "on_hand_quantity?, on_order_quantity?, lead_time_days?",
     "meta.build": "as_of, built_at, horizon_days, code_version, sources, champions, input_digest, "
     "time_zone, currency?",
     "meta.dictionary": "table_schema, table_name, column_name, data_type, unit?, description",

@@ -101,8 +101,8 @@ def test_every_hour_of_the_week_has_its_agents():
     assert len(plan) == 168
     assert set(plan["status"]) == {"scored"}
     hours = plan.set_index(["weekday", "hour_of_day"])
-    assert hours.loc[(2, 10), "contact_rate"] == pytest.approx(12, abs=2)
-    assert hours.loc[(2, 11), "contact_rate"] == pytest.approx(6, abs=1.5)
+    assert hours.loc[(2, 10), "contacts_per_hour"] == pytest.approx(12, abs=2)
+    assert hours.loc[(2, 11), "contacts_per_hour"] == pytest.approx(6, abs=1.5)
     assert hours.loc[(6, 10), "agents_needed"] == 0
     assert hours.loc[(2, 10), "scheduled_agents"] > hours.loc[(2, 10), "agents_needed"]
     assert (plan["busy_agents_needed"] >= plan["agents_needed"]).all()

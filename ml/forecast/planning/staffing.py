@@ -30,8 +30,8 @@ DIGITS = 4
 SCORED, TOO_LITTLE = "scored", "too_little_data"
 
 COLUMNS = (
-    "channel", "weekday", "hour_of_day", "status", "week_count", "contact_rate",
-    "busy_contact_rate", "handling_seconds", "target_rate", "target_seconds", "load_erlangs",
+    "channel", "weekday", "hour_of_day", "status", "week_count", "contacts_per_hour",
+    "busy_contacts_per_hour", "handling_seconds", "target_rate", "target_seconds", "load_erlangs",
     "agents_needed", "busy_agents_needed", "scheduled_agents", "expected_service_rate",
     "mean_wait_seconds", "occupancy_rate",
 )  # fmt: skip
@@ -119,9 +119,10 @@ def _channel(recent: pd.DataFrame, weeks: int, handling: float, target: dict) ->
     goal = (float(target["target_rate"]), float(target["target_seconds"]))
     most = float(target["max_occupancy_rate"])
     rows = []
-    for number, rate in enumerate(rates.ravel()):
-        # the scatter of one hour around its rate; the rate's own error is small beside it
-        busy = float(stats.poisson.ppf(BUSY_SHARE, rate)) if rate > 0 else 0.0
+    # the scatter of one hour around its rate; the rate's own error is small beside it
+    peaks = np.where(rates > 0, stats.poisson.ppf(BUSY_SHARE, np.maximum(rates, 1e-12)), 0.0)
+    for number, (rate, peak) in enumerate(zip(rates.ravel(), peaks.ravel(), strict=True)):
+        busy = float(peak)
         needed = agents_needed(rate, handling, *goal, most)
         at_peak = agents_needed(busy, handling, *goal, most)
         present = 1 - float(target["shrinkage_rate"])
@@ -132,8 +133,8 @@ def _channel(recent: pd.DataFrame, weeks: int, handling: float, target: dict) ->
                 "hour_of_day": number % 24,
                 "status": SCORED,
                 "week_count": weeks,
-                "contact_rate": round(float(rate), DIGITS),
-                "busy_contact_rate": busy,
+                "contacts_per_hour": round(float(rate), DIGITS),
+                "busy_contacts_per_hour": busy,
                 "handling_seconds": round(handling, 2),
                 "target_rate": goal[0],
                 "target_seconds": goal[1],

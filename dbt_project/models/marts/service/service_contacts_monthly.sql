@@ -67,7 +67,7 @@ select
     {{ add_days(add_months('counted.month', 1), -1) }} <= settings.as_of as is_complete,
     counted.contact_count,
     counted.contact_customers,
-    cast(counted.active_contact_customers as double) / active_months.active_customers as contact_rate,
+    cast(counted.active_contact_customers as double) / active_months.active_customers as contacts_per_hour,
     cast(counted.contact_count as double) / order_months.order_count as contacts_per_order
 from counted
 cross join settings
