@@ -1,6 +1,7 @@
 """Three assets a model: trained and evaluated, gated, scored. One an analysis."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import dagster as dg
 
@@ -70,6 +71,8 @@ def candidate_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             known = tracking.candidate(spec.name, version)
             if known is None:
                 result = spec.train(frames, settings, champion and champion.estimator)
+                if frames[spec.subject].empty:
+                    result = replace(result, parameters={**result.parameters, "is_applicable": 0})
                 tracking.record(
                     spec.name,
                     version,
@@ -185,7 +188,7 @@ def champion_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def _is_applicable(candidate: Candidate) -> bool:
-    """Whether the company has what the model is of; its training says so if not."""
+    """Whether the company has what the model is of."""
     return candidate.result.parameters.get("is_applicable", 1) != 0
 
 

@@ -63,6 +63,8 @@ class ModelSpec:
         is_of_customers: Whether the main table has one row for every customer with an order,
             each with a status. One of another grain holds what the champion says, and is empty
             without one.
+        subject: The training frame whose rows the model is of. A company that has none is not
+            warned that nothing rules.
         follows_champion: Whether the champion decides part of the result, such as its names: then
             its version is part of the candidate's.
         afterwards: What else happens to its tables once they are written, also without a champion;
@@ -88,6 +90,7 @@ class ModelSpec:
     horizon_days: Callable[[RunSettings], int] = lambda _settings: 0
     further: Mapping[str, Types] = field(default_factory=dict)
     is_of_customers: bool = True
+    subject: str = "features"
     follows_champion: bool = False
     afterwards: Callable[[duckdb.DuckDBPyConnection, RunSettings, ChampionOf], None] = (
         lambda _con, _settings, _champion_of: None

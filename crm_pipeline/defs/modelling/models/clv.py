@@ -143,6 +143,7 @@ SPEC = ModelSpec(
         "A single customer's interval is wide; sums over many customers are what it is good at.",
         "Gross amounts per purchase day: returns and costs are not deducted.",
     ),
+    subject="now",
     training_reads=(*CUSTOMER_FEATURES, "features.customer_labels"),
     scoring_reads=(*CUSTOMER_FEATURES, "seeds.value_horizons"),
     settings=lambda s: {

@@ -107,6 +107,7 @@ SPEC = ModelSpec(
         "tenure, and the customer's orders.",
         "Reasons are contributions to the model's score, not causes.",
     ),
+    subject="contracts",
     training_reads=("features.subscription_features", "features.cut_offs", "seeds.churn_costs"),
     scoring_reads=("features.subscription_features", "seeds.risk_bands", "seeds.churn_costs"),
     settings=lambda s: {"model": "contract_churn", "horizon_days": s.horizon_days},

@@ -99,6 +99,7 @@ SPEC = ModelSpec(
         "Active customers sum over nothing, orders not over categories.",
         "It goes on as before: no campaign, price or shortage that is planned is known to it.",
     ),
+    subject="periods",
     training_reads=("features.sales_periods",),
     scoring_reads=("features.sales_periods",),
     # which periods are complete depends on the day

@@ -71,6 +71,7 @@ SPEC = ModelSpec(
         "Only the category of most money of a purchase day counts.",
         "The category of a product is today's, also for old purchases.",
     ),
+    subject="days",
     training_reads=_READS,
     scoring_reads=(*_READS, "features.customer_features"),
     settings=lambda s: {"as_of": s.as_of, "horizon_days": s.horizon_days},

@@ -141,6 +141,7 @@ SPEC = ModelSpec(
         "A reason is the purchase that weighed most in the score, not why somebody buys.",
         "What it did not see it does not know: prices, margins, seasons of a first year.",
     ),
+    subject="purchases",
     training_reads=_READS,
     scoring_reads=(*_READS, "features.customer_features"),
     settings=lambda s: {

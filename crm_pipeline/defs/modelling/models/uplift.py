@@ -56,6 +56,7 @@ SPEC = ModelSpec(
         "It holds for customers like those of the experiments and for treatments like theirs.",
         "A single customer's uplift is very uncertain; the order of many is what was tested.",
     ),
+    subject="people",
     training_reads=("features.uplift_people",),
     scoring_reads=("features.uplift_people",),
     settings=lambda _settings: {},

@@ -66,6 +66,7 @@ SPEC = ModelSpec(
         "Owners differ in the opportunities that they are given, so their rates are no judgement.",
         "Where nobody waited as long and was decided, no day of decision is given.",
     ),
+    subject="states",
     training_reads=("features.opportunity_states",),
     scoring_reads=("features.opportunity_states",),
     settings=lambda s: {"as_of": s.as_of.isoformat()},
