@@ -104,7 +104,7 @@ def train_contract_churn(
         seed: Seed of every random choice.
 
     Returns:
-        As ``train_churn``; the parameter ``is_applicable`` is 0 where the company has no contracts.
+        As ``train_churn``.
     """
     if "horizon_days" in contracts and cut_offs is not None:
         dated = contracts[contracts["horizon_days"].notna() & ~contracts["is_ended"].astype(bool)]
@@ -114,7 +114,7 @@ def train_contract_churn(
             return _train(data, horizon_days, champion, costs, recipes, seed)
         contracts = contracts[contracts["horizon_days"].isna()]
     data = labelled_contracts(contracts)
-    return _train(data, 0, champion, costs, recipes, seed, is_applicable=len(contracts) > 0)
+    return _train(data, 0, champion, costs, recipes, seed)
 
 
 def _train(
@@ -124,12 +124,9 @@ def _train(
     costs: ContactCosts | None,
     recipes: Sequence[str] | None,
     seed: int,
-    *,
-    is_applicable: bool = True,
 ) -> TrainingResult:
     if isinstance(data, str):
-        known = {"horizon_days": horizon_days, "seed": seed, "is_applicable": int(is_applicable)}
-        return too_little_data("churn", data, known)
+        return too_little_data("churn", data, {"horizon_days": horizon_days, "seed": seed})
     with threadpool_limits(1):
         choice = _choose(data, horizon_days, recipes or candidates(data.kind, data.book_days), seed)
         past_model = _fit(choice, data.kind, data.training, horizon_days, seed)
