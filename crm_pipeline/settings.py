@@ -258,6 +258,11 @@ def set_environment(values: Mapping[str, str]) -> Settings:
     return load_settings()
 
 
+def no_telemetry() -> None:
+    """Tell libraries that count their users by an agreed variable to leave it."""
+    os.environ["DO_NOT_TRACK"] = "1"
+
+
 def export_environment(
     settings: Settings, environment: MutableMapping[str, str] | None = None
 ) -> None:

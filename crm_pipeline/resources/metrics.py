@@ -6,7 +6,6 @@ it. The one definition of each metric is in ``dbt_project/models/semantic``.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from crm_pipeline.errors import UserError
 from crm_pipeline.resources.dbt import PROJECT, ensure_manifest
+from crm_pipeline.settings import no_telemetry
 
 PERIODS = ("day", "week", "month", "quarter", "year")
 _TIME = "metric_time"
@@ -73,7 +73,7 @@ def semantic_manifest() -> Any:
 @cache
 def engine() -> Any:
     """Return MetricFlow over the project's semantic models."""
-    os.environ["DO_NOT_TRACK"] = "1"
+    no_telemetry()
     from metricflow.engine.metricflow_engine import MetricFlowEngine
     from metricflow_semantics.model.semantic_manifest_lookup import SemanticManifestLookup
 

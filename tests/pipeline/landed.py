@@ -22,6 +22,10 @@ from tests.pipeline.support import parquet_digests
 from tests.unit.sql_harness import BEFORE_SCORES, SqlWarehouse, environment_of
 
 
+AFTER_SCORES = ("customer_360", "score_coverage")
+"""Marts that are made of scores."""
+
+
 @dataclass
 class LandedWarehouse(SqlWarehouse):
     """The file of a home, into which its inbox lands; ``folder`` is the home."""
@@ -109,4 +113,4 @@ class LandedWarehouse(SqlWarehouse):
 def marts_before_scores() -> list[PublishedTable]:
     """Return the published marts that need no model."""
     tables = published_tables(ensure_manifest())
-    return [t for t in tables if t.schema == "marts" and t.name != "customer_360"]
+    return [t for t in tables if t.schema == "marts" and t.name not in AFTER_SCORES]

@@ -20,6 +20,7 @@ from crm_pipeline.defs.automation import (
     run_failed,
     weekly_training,
 )
+from crm_pipeline.defs.modelling import registered
 from crm_pipeline.defs.publication.meta_tables import META_TABLES
 from tests.pipeline.support import environment
 
@@ -216,8 +217,9 @@ def test_every_job_publishes_and_each_selects_what_it_says(repository):
     refresh = selected(repository, "refresh")
     assert everything - refresh == {name for name in everything if name.startswith("models/")}
     training = selected(repository, "training")
-    assert {name for name in everything if name.startswith(("models/", "scores/"))} <= training
-    assert not {name for name in training if name.startswith(("raw/", "staging/", "control/"))}
+    made = {f"scores/{t}" for m in registered.MODELS for t in (m.table, *m.further)}
+    assert made | {name for name in everything if name.startswith("models/")} <= training
+    assert not {name for name in training if name.startswith(("raw/", "staging/", "control/run"))}
     assert "marts/customer_360" in training
     for job in (everything, refresh, training):
         assert "published/crm_duckdb" in job

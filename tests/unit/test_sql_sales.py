@@ -196,7 +196,7 @@ def test_before_the_snapshot_what_was_decided_later_is_open(sales: LandedWarehou
     home = tmp_path / "june"
     june = sales.copy(home)
     assert june.settle(date(2017, 6, 30)) == date(2017, 6, 30)
-    june.dbt(*NO_UNIT_TESTS, "--select", "int_opportunities__as_of+")
+    june.dbt(*NO_UNIT_TESTS, "--select", "+sales_monthly")
     monthly = (
         "select won_count, open_count, open_pipeline_amount from {} where month = '2017-06-01'"
     )
