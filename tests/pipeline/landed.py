@@ -21,7 +21,6 @@ from crm_pipeline.settings import Settings, load_settings
 from tests.pipeline.support import parquet_digests
 from tests.unit.sql_harness import BEFORE_SCORES, SqlWarehouse, environment_of
 
-
 AFTER_SCORES = ("customer_360", "score_coverage")
 """Marts that are made of scores."""
 
