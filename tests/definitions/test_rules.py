@@ -12,13 +12,14 @@ import yaml
 
 from crm_pipeline.dbt_command import PROJECT
 from crm_pipeline.defs.landing.assets import CHECK
-from crm_pipeline.defs.modelling.registered import ANALYSES
+from crm_pipeline.defs.modelling.registered import ANALYSES, MODELS
 from crm_pipeline.defs.publication.assets import OWN_CHECK
 from crm_pipeline.defs.quality.accountable import accountable
 from crm_pipeline.defs.quality.closed_months import CLOSED_MONTHS
 from crm_pipeline.defs.quality.history_checks import RESEMBLES
 from crm_pipeline.defs.quality.truths import TRUTHS
 from crm_pipeline.resources.warehouse import WRITER_POOL
+from crm_pipeline.settings import CHECKOUT
 from tests.pipeline.harness.chain import STEPS
 
 STAGES = ("landing", "transformation", "modelling", "activation", "publication")
@@ -279,6 +280,20 @@ def test_every_table_of_scores_is_counted_so_that_its_tests_show_as_checks(manif
     }
     scores = {key for key in manifest["sources"] if key.startswith("source.crm.scores.")}
     assert scores - late == {key for key in counted if key.startswith("source.crm.scores.")}
+
+
+def test_a_model_s_version_covers_the_code_that_it_runs():
+    """Its own package, those it says it borrows from, and ``evaluation``, which all run."""
+    for model in MODELS:
+        covered = {model.package, *model.borrows, "evaluation"}
+        for file in (CHECKOUT / "ml" / model.package).rglob("*.py"):
+            for module in re.findall(
+                r"^\s*from ml\.([\w.]+) import", file.read_text(), re.MULTILINE
+            ):
+                path = module.replace(".", "/")
+                assert any(f"{path}/".startswith(f"{package}/") for package in covered), (
+                    f"{file.name} imports ml.{module}: {model.name} must borrow it"
+                )
 
 
 def test_jobs_schedules_and_sensors(repository):

@@ -61,7 +61,9 @@ def candidate_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             with warehouse.reader() as db:
                 settings = run_settings(db)
                 frames = spec.training_frames(db, settings)
-            content, digest = content_version(spec.package, frames, spec.settings(settings))
+            content, digest = content_version(
+                (spec.package, *spec.borrows), frames, spec.settings(settings)
+            )
             champion = tracking.champion(spec.name, horizon_days=spec.horizon_days(settings))
             version = content
             if spec.follows_champion and champion is not None:

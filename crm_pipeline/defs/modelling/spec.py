@@ -63,6 +63,7 @@ class ModelSpec:
         is_of_customers: Whether the main table has one row for every customer with an order,
             each with a status. One of another grain holds what the champion says, and is empty
             without one.
+        borrows: Other packages below ``ml/`` whose code it runs; part of every version too.
         subject: The training frame whose rows the model is of. A company that has none is not
             warned that nothing rules.
         follows_champion: Whether the champion decides part of the result, such as its names: then
@@ -90,6 +91,7 @@ class ModelSpec:
     horizon_days: Callable[[RunSettings], int] = lambda _settings: 0
     further: Mapping[str, Types] = field(default_factory=dict)
     is_of_customers: bool = True
+    borrows: tuple[str, ...] = ()
     subject: str = "features"
     follows_champion: bool = False
     afterwards: Callable[[duckdb.DuckDBPyConnection, RunSettings, ChampionOf], None] = (

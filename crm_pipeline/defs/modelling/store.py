@@ -66,15 +66,15 @@ def run_settings(con: duckdb.DuckDBPyConnection) -> RunSettings:
 
 
 def content_version(
-    model: str, frames: Mapping[str, pd.DataFrame], settings: Mapping[str, object]
+    packages: Sequence[str], frames: Mapping[str, pd.DataFrame], settings: Mapping[str, object]
 ) -> tuple[str, str]:
     """Return (model version, input digest), both derived from content alone.
 
-    The version covers the training frames, the settings, the code of the model's package and of
+    The version covers the training frames, the settings, the code of the model's packages and of
     ``ml/evaluation``, and the libraries: training again on the same input gives the same version.
 
     Args:
-        model: Package below ``ml/``.
+        packages: Packages below ``ml/``.
         frames: Training frames, rows in key order.
         settings: Whatever else decides the result.
 
@@ -89,7 +89,7 @@ def content_version(
         data.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     digest = data.hexdigest()
     whole = hashlib.sha256(f"{digest}:{sorted(settings.items())!r}".encode())
-    for package in (model, "evaluation"):
+    for package in (*packages, "evaluation"):
         for file in sorted((_ML / package).rglob("*.py")):
             whole.update(file.relative_to(_ML).as_posix().encode() + file.read_bytes())
     for library in _LIBRARIES:

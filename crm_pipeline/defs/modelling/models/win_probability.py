@@ -49,6 +49,7 @@ def _types() -> Sequence[str]:
 SPEC = ModelSpec(
     name="win_probability",
     package="forecast/opportunities",
+    borrows=("churn",),
     table="opportunity_scores",
     types={
         "opportunity_key": "varchar",
