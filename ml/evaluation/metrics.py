@@ -231,3 +231,14 @@ def paired_bootstrap_gini(
     lower, upper = np.quantile(sampled, [0.025, 0.975])
     p_value = (1 + np.count_nonzero(sampled <= 0)) / (1 + sampled.size)
     return PairedComparison(point, float(lower), float(upper), float(p_value))
+
+
+def holm(p_values: ArrayLike) -> FloatArray:
+    """Return p-values adjusted for how many there are (Holm 1979); NaN stays and counts not."""
+    p = np.asarray(p_values, dtype=float)
+    adjusted = np.full(p.shape, np.nan)
+    tested = np.flatnonzero(np.isfinite(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    factors = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
+    return adjusted

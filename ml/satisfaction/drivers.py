@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from ml.evaluation.metrics import holm
 from ml.satisfaction.lexicons import TOPICS
-from ml.uplift.effects import holm
 
 FloatArray = NDArray[np.float64]
 

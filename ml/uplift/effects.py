@@ -153,17 +153,6 @@ def sample_ratio(counts: Sequence[int], planned_shares: Sequence[float]) -> floa
     return float(stats.chi2.sf(statistic, seen.size - 1))
 
 
-def holm(p_values: ArrayLike) -> FloatArray:
-    """Return p-values adjusted for how many there are (Holm 1979); NaN stays and counts not."""
-    p = np.asarray(p_values, dtype=float)
-    adjusted = np.full(p.shape, NAN)
-    tested = np.flatnonzero(np.isfinite(p))
-    order = tested[np.argsort(p[tested], kind="stable")]
-    factors = len(order) - np.arange(len(order))
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
-    return adjusted
-
-
 def _column(values: ArrayLike) -> FloatArray:
     column = np.asarray(values, dtype=float)
     if column.ndim != 1 or not np.isfinite(column).all():

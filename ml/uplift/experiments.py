@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.uplift.effects import Effect, cuped, holm, sample_ratio, two_proportions, welch
+from ml.evaluation.metrics import holm
+from ml.uplift.effects import Effect, cuped, sample_ratio, two_proportions, welch
 from ml.uplift.power import detectable_effect
 from ml.uplift.sequential import EXPECTED_EFFECT, always_valid_p
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ml.uplift.effects import cuped, holm, sample_ratio, two_proportions, welch
+from ml.evaluation.metrics import holm
+from ml.uplift.effects import cuped, sample_ratio, two_proportions, welch
 from ml.uplift.power import (
     detectable_effect,
     people_for_means,
