@@ -282,6 +282,16 @@ def test_every_table_of_scores_is_counted_so_that_its_tests_show_as_checks(manif
     assert scores - late == {key for key in counted if key.startswith("source.crm.scores.")}
 
 
+def test_models_read_what_is_whole():
+    """In a partial build an intermediate model may hold the touched rows only."""
+    whole = ("marts.", "features.", "seeds.", "scores.", "models.")
+    reads = [r for m in MODELS for r in (*m.training_reads, *m.scoring_reads)]
+    reads += [r for analysis in ANALYSES for r in analysis.reads]
+    assert [read for read in reads if not read.startswith(whole)] == []
+    folder = CHECKOUT / "crm_pipeline" / "defs" / "modelling"
+    assert [f.name for f in folder.rglob("*.py") if "intermediate." in f.read_text()] == []
+
+
 def test_a_model_s_version_covers_the_code_that_it_runs():
     """Its own package, those it says it borrows from, and ``evaluation``, which all run."""
     for model in MODELS:

@@ -17,16 +17,10 @@ if TYPE_CHECKING:
 HISTORY_DAYS = 730
 """Two years: every season twice; what was bought before says little of what is wanted now."""
 
-COUNTED_ON = (
-    "cast(timezone((select time_zone from control.run_settings), timezone('UTC', counted_at)) "
-    "as date)"
-)
-"""Business day of a count, as ``business_day`` has it in dbt."""
-
 _READS = (
     "marts.fct_order_items",
     "marts.dim_products",
-    "intermediate.int_inventory__unioned",
+    "marts.fct_inventory",
     "seeds.recommendation_rules",
 )
 
@@ -60,11 +54,11 @@ def _frames(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> Frames:
         ).df(),
         # one count a product and day: the last
         "inventory": con.execute(
-            f"select product_key, {COUNTED_ON} as counted_on, "
+            "select product_key, counted_on, "
             "cast(arg_max(on_hand_quantity, (counted_at, inventory_key)) as double) "
-            "as on_hand_quantity from intermediate.int_inventory__unioned "
+            "as on_hand_quantity from marts.fct_inventory "
             "where product_key is not null and on_hand_quantity is not null "
-            f"and {COUNTED_ON} <= $as_of group by all order by all",
+            "and counted_on <= $as_of group by all order by all",
             as_of,
         ).df(),
         "rules": frame(con, "select * from seeds.recommendation_rules order by all"),
