@@ -231,8 +231,8 @@ LEFT = {
         lambda f: replace(f / "warehouse.duckdb", (f / "warehouse.duckdb").read_bytes()[:9000]),
         "the warehouse cannot be opened",
     ),
-    "a damaged model": (lambda f: damage(skops(f)), "the stored segments model is gone or not"),
-    "a lost model": (lose_models, "the stored segments model is gone or not"),
+    "a damaged model": (lambda f: damage(skops(f)), "model is gone or not"),
+    "a lost model": (lose_models, "model is gone or not"),
     "a damaged database of models": (
         lambda f: replace(f / "mlflow" / "mlflow.db", b"x" * 9000),
         "mlflow/mlflow.db cannot be read",
