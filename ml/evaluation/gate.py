@@ -100,13 +100,18 @@ def _compared(metric: str, name: str, test: PairedComparison, *, higher: bool) -
     )
 
 
-def _churn(gate: GateInputs) -> list[_Finding]:
+def _lower(gate: GateInputs, metric: str) -> list[_Finding]:
+    """Whether the candidate's rows are lower than each opponent's (paired t)."""
     opponents = _opponents(gate)
     assert gate.candidate is not None
-    findings = [
-        _compared("log-loss", name, paired_t(gate.candidate, losses), higher=False)
+    return [
+        _compared(metric, name, paired_t(gate.candidate, losses), higher=False)
         for name, losses in opponents.items()
     ]
+
+
+def _churn(gate: GateInputs) -> list[_Finding]:
+    findings = _lower(gate, "log-loss")
     error = _figure(gate, "calibration_error")
     passed = error <= MAX_CALIBRATION_ERROR
     side = "within" if passed else "above"
@@ -160,21 +165,11 @@ def _mirrored(test: PairedComparison) -> PairedComparison:
 
 
 def _choice(gate: GateInputs) -> list[_Finding]:
-    opponents = _opponents(gate)
-    assert gate.candidate is not None
-    return [
-        _compared("log-loss", name, paired_t(gate.candidate, losses), higher=False)
-        for name, losses in opponents.items()
-    ]
+    return _lower(gate, "log-loss")
 
 
 def _forecast(gate: GateInputs) -> list[_Finding]:
-    opponents = _opponents(gate)
-    assert gate.candidate is not None
-    findings = [
-        _compared("scaled error", name, paired_t(gate.candidate, losses), higher=False)
-        for name, losses in opponents.items()
-    ]
+    findings = _lower(gate, "scaled error")
     ratio = _figure(gate, "total_error_ratio")
     passed = ratio <= MAX_TOTAL_ERROR_RATIO
     side = "within" if passed else "above"
