@@ -14,8 +14,6 @@ import pandas as pd
 
 from ml.evaluation.result import TrainingResult
 
-PARAMETERS_PERIOD = "parameters"
-
 
 @dataclass(frozen=True)
 class About:

@@ -275,7 +275,7 @@ def test_every_table_of_scores_is_counted_so_that_its_tests_show_as_checks(manif
     late = {
         f"source.crm.scores.{table}"
         for analysis in ANALYSES
-        if any(read.startswith("scores.") for read in analysis.reads)
+        if analysis.is_late
         for table in analysis.tables
     }
     scores = {key for key in manifest["sources"] if key.startswith("source.crm.scores.")}

@@ -125,6 +125,11 @@ class AnalysisSpec:
     frames: Callable[[duckdb.DuckDBPyConnection, RunSettings], Frames]
     compute: Callable[[Frames, RunSettings], Mapping[str, pd.DataFrame]]
 
+    @property
+    def is_late(self) -> bool:
+        """Whether its tables are made of other scores, and so wait until those have passed."""
+        return any(read.startswith("scores.") for read in self.reads)
+
 
 CUSTOMER_FEATURES = ("features.customer_features", "features.cut_offs")
 """What a model of customers reads at least."""

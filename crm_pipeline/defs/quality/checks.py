@@ -33,15 +33,9 @@ def _source_of(suite: str) -> str:
     return suite.removeprefix("raw.").partition("__")[0]
 
 
-def suites_of(sources: tuple[str, ...]) -> list[str]:
-    """Return the suites of enabled sources' raw tables."""
-    return [name for name in _suites("raw").values() if _source_of(name) in sources]
-
-
 def _expectation_checks(
     schema: str, name: str, suites: Mapping[dg.AssetKey, str]
 ) -> dg.AssetChecksDefinition:
-
     @dg.multi_asset_check(
         name=name,
         specs=[
@@ -97,10 +91,9 @@ def _expectation_checks(
 _LATE = {
     dg.AssetKey(["scores", table])
     for analysis in ANALYSES
-    if any(read.startswith("scores.") for read in analysis.reads)
+    if analysis.is_late
     for table in analysis.tables
 }
-"""Tables of scores that are made of others: those wait until the others have passed."""
 _SCORES = _suites("scores")
 
 landed_expectations = _expectation_checks("raw", "landed_expectations", _suites("raw"))
