@@ -10,8 +10,9 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crm_pipeline.errors import UserError
 from crm_pipeline.settings import (
@@ -22,6 +23,12 @@ from crm_pipeline.settings import (
     parse_date,
     prepare_home,
 )
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+OPENING_SECONDS = 120.0
+"""So long a run waits for another that makes Dagster's databases, which takes a second or two."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,7 +58,6 @@ def run_everything(
     # for garbage costs seconds.
     gc.disable()
 
-    import dagster as dg
 
     from crm_pipeline.definitions import defs
     from crm_pipeline.defs.landing.assets import CONTRACTS, check_sources
@@ -64,7 +70,7 @@ def run_everything(
     check_sources(settings, sources)
     wait_until_settled(settings.inbox, CONTRACTS, only=set(sources or settings.sources))
     with (
-        dg.DagsterInstance.get() as instance,
+        opened_instance(settings.dagster_home) as instance,
         living_process(settings.dagster_home) as tags,
         _output_to(settings) as log,
     ):
@@ -103,6 +109,23 @@ def run_everything(
         file=sys.stderr,
     )
     return 1
+
+
+@contextlib.contextmanager
+def opened_instance(dagster_home: Path) -> Iterator[DagsterInstance]:
+    """Open Dagster's instance; of two that begin on a new home, one makes its databases.
+
+    Dagster makes its tables without asking whether another process is about to: the second would
+    end with "table already exists".
+    """
+    import dagster as dg
+
+    from crm_pipeline.resources.warehouse import exclusive
+
+    with exclusive(dagster_home / ".opening.lock", wait_seconds=OPENING_SECONDS):
+        instance = dg.DagsterInstance.get()
+    with instance:
+        yield instance
 
 
 def was_interrupted(result: Any) -> bool:
