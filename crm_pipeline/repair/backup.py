@@ -20,6 +20,7 @@ from pathlib import Path
 
 import duckdb
 
+from crm_pipeline.activation.ledger import FILE as LEDGER
 from crm_pipeline.code_version import code_version
 from crm_pipeline.defs.publication import swap
 from crm_pipeline.errors import UserError
@@ -103,6 +104,9 @@ def _copy(settings: Settings, folder: Path, history: bool) -> None:
         _copy_warehouse(settings.warehouse, folder / WAREHOUSE)
         if (settings.home / VAULT).is_file():
             _copy_warehouse(settings.home / VAULT, folder / VAULT)
+    if (settings.home / LEDGER).is_file():
+        with exclusive(settings.home / f"{LEDGER}.lock", wait_seconds=WAIT_SECONDS):
+            _copy_warehouse(settings.home / LEDGER, folder / LEDGER)
     _copy_folder(settings.home / "mlflow", folder / "mlflow")
     _copy_folder(settings.home / "archive", folder / "archive")
     _copy_publication(settings.published, folder / "published")
