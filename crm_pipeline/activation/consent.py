@@ -27,7 +27,8 @@ select customer_key, channel, bool_and(is_granted) as is_granted from (
 class Consents:
     """The answers for one purpose: (customer, channel) -> yes or no; nothing is unknown.
 
-    The channel ``any`` holds for all, ``record`` is what the customer's own record says of marketing:
+    The channel ``any`` holds for all, ``record`` is what the customer's own record says of
+    marketing:
     a yes to that and to nothing else, a no to everything.
     """
 

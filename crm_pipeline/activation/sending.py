@@ -19,8 +19,8 @@ from crm_pipeline.activation.consent import agreeing
 from crm_pipeline.activation.destinations.base import Delivery, Destination, NotDeliveredError
 from crm_pipeline.activation.gathering import Known, Published, gather, read_known
 from crm_pipeline.activation.ledger import REMOVE, Batch, Item, open_ledger, sending
-from crm_pipeline.activation.people import fingerprint
 from crm_pipeline.activation.payload import content_of, payload_of
+from crm_pipeline.activation.people import fingerprint
 from crm_pipeline.activation.plan import Plan, make_plan, usable_values
 from crm_pipeline.defs.landing.contracts import SourceContract
 from crm_pipeline.settings import Settings

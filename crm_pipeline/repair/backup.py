@@ -4,7 +4,8 @@ Warehouse and vault come first, under the writer's slot; then what they refer to
 MLflow (its database, then its files), the archive, the publication. So a backup may hold a model or
 a content that its warehouse does not know yet, never the other way round.
 
-Not in it: the inbox (its files may hold direct identifiers), logs, settings such as ``.env``, and
+Not in it: the inbox and the outbox (their files hold direct identifiers), logs, settings such as
+``.env``, and
 the master key, without which the vault and the archive's sealed files cannot be read.
 """
 

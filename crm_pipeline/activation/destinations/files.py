@@ -1,5 +1,4 @@
-"""Files below ``$CRM_HOME/outbox/<destination>/<audience>/current/``, replaced whole at each
-delivery.
+"""Files below ``$CRM_HOME/outbox/<destination>/<audience>/current/``, replaced whole.
 
 ``members.csv`` (or ``.jsonl``) is the list as it should be, ``removed`` has the ids of everybody
 who was on it and is not any more, ``SHA256SUMS`` their digests (``sha256sum -c SHA256SUMS``), and
