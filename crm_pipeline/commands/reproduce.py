@@ -57,6 +57,7 @@ def _reproduce(
     known_at: datetime | None,
     as_of: str,
 ) -> int:
+    from crm_pipeline.activation.records import copy_ledger
     from crm_pipeline.commands.run import run_everything
     from crm_pipeline.defs.landing.sources import sources_from_manifest
     from crm_pipeline.defs.publication import past
@@ -79,6 +80,7 @@ def _reproduce(
         past.write_warehouse(db, moment, contracts, home, key)
         erased = publication is not None and past.erased_since(db, publication)
     past.copy_models(company.home, home)
+    copy_ledger(company.home, home, moment.publication.built_at if moment.publication else known_at)
     _appoint_champions(home, moment)
     if publication is not None:
         as_of = publication.as_of.isoformat()
