@@ -49,12 +49,6 @@ create table if not exists control.offered (
     margin_rate double not null, primary key (as_of, customer_key))
 """
 """What was expected of the offers on the day they were made; the allocation itself is replaced."""
-ASSIGNMENT_TABLE = """
-create table if not exists control.audience_assignments (
-    experiment varchar not null, audience varchar not null, audience_version integer not null,
-    customer_key varchar not null, arm varchar not null, assigned_on date not null)
-"""
-"""Who takes part in an audience's experiment, in which arm; written where audiences are sent."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from crm_pipeline.defs.modelling.spec import AnalysisSpec, Frames
-from crm_pipeline.defs.modelling.store import (
-    ASSIGNMENT_TABLE,
-    OFFERED_TABLE,
-    RunSettings,
-    frame,
-)
+from crm_pipeline.defs.modelling.store import OFFERED_TABLE, RunSettings, frame
 from crm_pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,8 +36,8 @@ TYPES = {
     "effect_high": "double",
     "p_value": "double",
     "variance_removed_share": "double",
-    "treated_net_amount": "double",
-    "holdout_net_amount": "double",
+    "treated_net_amount": "decimal(18,2)",
+    "holdout_net_amount": "decimal(18,2)",
     "amount_effect": "double",
     "amount_effect_low": "double",
     "amount_effect_high": "double",
@@ -118,8 +113,7 @@ order by planned.experiment, planned.assigned_on, planned.customer_key
 
 
 def _frames(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> Frames:
-    for state in (ASSIGNMENT_TABLE, OFFERED_TABLE):
-        con.execute(state)
+    con.execute(OFFERED_TABLE)
     if unplanned := [name for (name,) in con.execute(UNPLANNED).fetchall()]:
         raise UserError(
             f"no design for the audience {', '.join(unplanned)}: give it a row in "
@@ -144,7 +138,7 @@ SPEC = AnalysisSpec(
     tables={"audience_results": TYPES},
     description="What each audience with a holdout changed, and whether that is more than chance. "
     "Grain: one row per experiment.",
-    reads=("marts.fct_orders", "seeds.audience_designs"),
+    reads=("control.audience_assignments", "marts.fct_orders", "seeds.audience_designs"),
     frames=_frames,
     compute=_compute,
 )

@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from crm_pipeline.defs.modelling.spec import AnalysisSpec, Frames
-from crm_pipeline.defs.modelling.store import (
-    ASSIGNMENT_TABLE,
-    OFFERED_TABLE,
-    RunSettings,
-    frame,
-)
+from crm_pipeline.defs.modelling.store import OFFERED_TABLE, RunSettings, frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +88,6 @@ def remember(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> None:
     Where today's were sent already, and are now computed again, what was sent stays.
     """
     con.execute(OFFERED_TABLE)
-    con.execute(ASSIGNMENT_TABLE)
     con.execute(
         "delete from control.offered where (as_of, customer_key) not in "
         "(select (assigned_on, customer_key) from control.audience_assignments) "
@@ -122,6 +116,8 @@ SPEC = AnalysisSpec(
         "marts.customer_consents",
         "seeds.offers",
         "seeds.offer_limits",
+        # what was sent decides what is remembered
+        "control.audience_assignments",
     ),
     frames=_frames,
     compute=_compute,
