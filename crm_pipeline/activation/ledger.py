@@ -373,7 +373,9 @@ class Ledger:
                 "delete from assignments where customer_key in (select customer_key from keys)"
             )
             for table in ("contacts", "rejections"):
-                self.con.execute(f"delete from {table} where person in (select person from people)")
+                self.con.execute(
+                    f"delete from {table} where person in (select person from people)"
+                )
             rows = self.con.execute(
                 "select distinct destination from held semi join people using (person) order by all"
             ).fetchall()
