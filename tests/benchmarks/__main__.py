@@ -20,6 +20,7 @@ from tests.benchmarks import (
     decisions,
     demo_company,
     forecast_quality,
+    lift,
     orchestration,
     refresh,
     rules,
@@ -86,6 +87,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Report, Options], None]]] = {
     "forecast": (
         "made-up companies; permuted win models",
         lambda report, o: forecast_quality.run(report, quick=o.quick),
+    ),
+    "lift": (
+        "measured lift of campaigns beside the demo company's truth",
+        lambda report, o: lift.measure(report, 20 if o.quick else 100),
     ),
     "decisions": ("allocation beside its bound; shuffled experiments", _decisions),
 }

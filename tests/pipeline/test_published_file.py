@@ -127,6 +127,23 @@ def test_every_sample_query_answers(db):
     assert [sql for sql in empty if not any(table in sql for table in abstaining)] == []
 
 
+def test_a_campaigns_effect_is_the_same_in_the_mart_and_in_scores(db):
+    """SQL and ``ml`` have one formula: two proportions, the interval unpooled."""
+    [(compared, farthest)] = db.execute(
+        """
+        select count(*), max(greatest(
+            abs(m.difference - s.effect), abs(m.difference_low - s.effect_low),
+            abs(m.difference_high - s.effect_high), abs(m.treated_count - s.treated_count)))
+        from marts.campaign_effect as m join scores.experiment_results as s
+            on m.campaign_key = s.campaign_key and m.experiment_arm = s.experiment_arm
+            and m.metric = s.outcome and s.method in ('z', 'welch')
+        """
+    ).fetchall()
+    assert compared > 10
+    # rounded before they are written
+    assert farthest <= 1e-8
+
+
 def test_landed_files_equal_the_generators_own_account(db, demo_home):
     truth = read_truth(demo_home / "demo_truth").files
     expected = sorted(
