@@ -25,6 +25,7 @@ from tests.benchmarks import (
     refresh,
     rules,
     scaling,
+    uplift_oracle,
     value_models,
 )
 from tests.benchmarks.datasets import CHECKOUT
@@ -88,9 +89,13 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Report, Options], None]]] = {
         "made-up companies; permuted win models",
         lambda report, o: forecast_quality.run(report, quick=o.quick),
     ),
+    "uplift": (
+        "Hillstrom's Qini by scikit-uplift",
+        lambda report, o: uplift_oracle.measure(report, 1 if o.quick else uplift_oracle.REPEATS),
+    ),
     "lift": (
         "measured lift of campaigns beside the demo company's truth",
-        lambda report, o: lift.measure(report, 20 if o.quick else 100),
+        lambda report, _: lift.measure(report, lift.SEEDS),
     ),
     "decisions": ("allocation beside its bound; shuffled experiments", _decisions),
 }

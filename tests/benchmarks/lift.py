@@ -16,7 +16,7 @@ from ml.experiments.audiences import HOLDOUT, TREATMENT, audience_results
 from ml.experiments.effects import two_proportions
 from tests.benchmarks.report import Report, table
 
-CUSTOMERS = 4_000
+SEEDS, CUSTOMERS = 100, 4_000
 LEAST_COVERED, MOST_COVERED, WIDEST = 0.90, 0.99, 1.2
 PAST_DAYS = 365
 DESIGNS = pd.DataFrame(
