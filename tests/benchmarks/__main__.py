@@ -25,6 +25,7 @@ from tests.benchmarks import (
     refresh,
     rules,
     scaling,
+    scoring,
     uplift_oracle,
     value_models,
 )
@@ -88,6 +89,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Report, Options], None]]] = {
     "forecast": (
         "made-up companies; permuted win models",
         lambda report, o: forecast_quality.run(report, quick=o.quick),
+    ),
+    "scoring": (
+        "scoring a million customers beside the bare predict calls",
+        lambda report, o: scoring.measure(report, 100_000 if o.quick else scoring.CUSTOMERS),
     ),
     "uplift": (
         "Hillstrom's Qini by scikit-uplift",
