@@ -20,8 +20,8 @@ SEEDS, CUSTOMERS = 100, 4_000
 LEAST_COVERED, MOST_COVERED, WIDEST = 0.90, 0.99, 1.2
 PAST_DAYS = 365
 DESIGNS = pd.DataFrame(
-    {"audience": "*", "window_days": [WINDOW_DAYS], "holdout_share": CONTROL_RATE,
-     "expected_rate": 0.15, "smallest_effect": 0.10}
+    {"audience": ["campaign"], "outcome": "conversion", "window_days": WINDOW_DAYS,
+     "holdout_share": CONTROL_RATE, "smallest_effect": 0.10}
 )  # fmt: skip
 
 

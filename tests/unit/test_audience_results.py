@@ -12,8 +12,37 @@ import pytest
 from crm_pipeline.activation.ledger import ASSIGNMENT_COLUMNS
 from crm_pipeline.defs.modelling.analyses import audience_results, next_offer
 from crm_pipeline.defs.modelling.store import RunSettings, replace_table
-from crm_pipeline.errors import UserError
 
+MANIFEST = {
+    "nodes": {
+        name: {
+            "name": name, "resource_type": "model", "columns": columns,
+            "config": {
+                "meta": {
+                    "audience": {
+                        "holdout_share": 0.5,
+                        "outcome": {"metric": metric, "days": days, "smallest_effect": effect},
+                    }
+                }
+            },
+        }
+        for name, columns, metric, days, effect in (
+            ("audience_winback", {}, "conversion", 30, 0.05),
+            ("audience_birthday", {}, "conversion", 7, 0.05),
+            ("audience_next_offer", {"expected_gain_amount": {}}, "net_amount", 30, 2),
+        )
+    }
+    | {
+        "audience_advertising": {
+            "name": "audience_advertising", "resource_type": "model", "columns": {},
+            "config": {"meta": {"audience": {"owner": "team:marketing"}}},
+        },
+        "customer_360": {
+            "name": "customer_360", "resource_type": "model", "columns": {},
+            "config": {"meta": {"key": ["customer_key"]}},
+        },
+    }
+}  # fmt: skip
 AS_OF = date(2025, 6, 30)
 SETTINGS = RunSettings(AS_OF, 90, 365, 90, 0.1)
 ASSIGNED = date(2025, 5, 1)
@@ -35,14 +64,6 @@ def db() -> Iterator[duckdb.DuckDBPyConnection]:
         con.execute("insert into marts.dim_customers values ('s:1'), ('s:2'), ('s:3')")
         con.execute("create table seeds.offers (offer varchar, margin_rate double)")
         con.execute("insert into seeds.offers values ('letter', .4)")
-        con.execute(
-            "create table seeds.audience_designs (audience varchar, window_days integer, "
-            "holdout_share double, expected_rate double, smallest_effect double)"
-        )
-        con.execute(
-            "insert into seeds.audience_designs values ('*', 30, .5, .1, .05), "
-            "('birthday', 7, .5, .1, .05)"
-        )
         yield con
 
 
@@ -61,8 +82,9 @@ def order(con, customer, days, net=50, margin=None, since=ASSIGNED):
 
 
 def people(con) -> pd.DataFrame:
-    frames = audience_results.SPEC.frames(con, SETTINGS)
-    return frames["people"].set_index(["experiment", "customer_key"])
+    designs = audience_results.designs_of(MANIFEST)
+    found = audience_results.people_of(con, SETTINGS, designs)
+    return found.set_index(["experiment", "customer_key"])
 
 
 def test_orders_count_from_the_day_after_to_the_last_of_the_window(db):
@@ -89,13 +111,21 @@ def test_a_window_is_over_on_its_last_day(db, days, is_complete):
     assert people(db)["is_complete"].tolist() == [is_complete]
 
 
-def test_an_audience_without_a_design_is_named_with_the_remedy(db):
-    assign(db, "s:1", audience="birthday")
+def test_a_design_is_what_the_audiences_entry_states():
+    found = audience_results.designs_of(MANIFEST)
+    assert tuple(found.columns) == audience_results.DESIGN
+    assert found.values.tolist() == [
+        ["birthday", "conversion", 7, 0.5, 0.05, False],
+        ["next_offer", "net_amount", 30, 0.5, 2.0, True],
+        ["winback", "conversion", 30, 0.5, 0.05, False],
+    ]
+    assert audience_results.designs_of({"nodes": {}}).empty
+
+
+def test_an_audience_that_is_no_more_has_no_people(db):
     assign(db, "s:1")
-    assert len(people(db)) == 2
-    db.execute("delete from seeds.audience_designs where audience = '*'")
-    with pytest.raises(UserError, match=r"audience winback: .*audience_designs\.csv"):
-        people(db)
+    assign(db, "s:1", audience="easter")
+    assert len(people(db)) == 1
 
 
 def allocate(con, *rows):
@@ -151,7 +181,8 @@ def test_the_table_has_its_types_also_without_an_assignment(db):
             for number in range(40):
                 assign(db, f"s:{number}", "holdout" if number % 2 else "treatment")
                 order(db, f"s:{number}", number, net=20 + number)
-        frames = audience_results.SPEC.frames(db, SETTINGS)
+        designs = audience_results.designs_of(MANIFEST)
+        frames = {"people": audience_results.people_of(db, SETTINGS, designs), "designs": designs}
         found = audience_results.SPEC.compute(frames, SETTINGS)["audience_results"]
         written = replace_table(db, "audience_results", audience_results.TYPES, found, AS_OF)
         assert written == int(filled)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from crm_pipeline.defs.modelling.spec import AnalysisSpec, Frames
-from crm_pipeline.defs.modelling.store import OFFERED_TABLE, RunSettings, frame
-from crm_pipeline.errors import UserError
+from crm_pipeline.defs.modelling.store import OFFERED_TABLE, RunSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +18,7 @@ TYPES = {
     "audience": "varchar",
     "audience_version": "integer",
     "as_of": "date",
+    "outcome": "varchar",
     "window_days": "integer",
     "first_assigned_on": "date",
     "last_assigned_on": "date",
@@ -29,13 +29,15 @@ TYPES = {
     "waiting_count": "bigint",
     "later_count": "bigint",
     "sample_ratio_p_value": "double",
-    "treated_order_rate": "double",
-    "holdout_order_rate": "double",
+    "treated_mean": "double",
+    "holdout_mean": "double",
     "effect": "double",
     "effect_low": "double",
     "effect_high": "double",
     "p_value": "double",
     "variance_removed_share": "double",
+    "treated_order_rate": "double",
+    "holdout_order_rate": "double",
     "treated_net_amount": "decimal(18,2)",
     "holdout_net_amount": "decimal(18,2)",
     "amount_effect": "double",
@@ -52,20 +54,14 @@ DIGITS = 8
 PAST_DAYS = 365
 """Orders of this many days before the assignment are what its adjustment knows."""
 
-DESIGNS = "select * from seeds.audience_designs order by audience"
-UNPLANNED = """
-select distinct audience from control.audience_assignments
-where audience not in (select audience from seeds.audience_designs)
-and not exists (from seeds.audience_designs where audience = '*')
-order by audience
-"""
+DESIGN = ("audience", "outcome", "window_days", "holdout_share", "smallest_effect", "is_offer")
 PEOPLE = f"""
 with planned as (
-    select assigned.*, designs.window_days
+    select
+        assigned.*, cast(designs.window_days as integer) as window_days, designs.is_offer
     from control.audience_assignments as assigned
-    left join seeds.audience_designs as own on assigned.audience = own.audience
-    inner join seeds.audience_designs as designs
-        on designs.audience = coalesce(own.audience, '*')
+    -- an audience that is no more has nothing by which to judge it
+    inner join audience_designs as designs on assigned.audience = designs.audience
 ),
 summed as (
     select
@@ -107,20 +103,52 @@ from planned
 left join summed using (experiment, customer_key)
 left join control.offered as offered
     on planned.customer_key = offered.customer_key and planned.assigned_on = offered.as_of
-    and contains(planned.audience, 'offer')
+    and planned.is_offer
 order by planned.experiment, planned.assigned_on, planned.customer_key
 """
 
 
-def _frames(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> Frames:
+def designs_of(manifest: Mapping[str, Any]) -> pd.DataFrame:
+    """Return what the audiences' yaml entries state of their experiments, by audience.
+
+    An audience that says what it expects of a customer (``expected_gain_amount``) is of offers.
+    """
+    import pandas as pd
+
+    rows = []
+    for node in manifest["nodes"].values():
+        said = node.get("config", {}).get("meta", {}).get("audience") or {}
+        outcome = said.get("outcome")
+        if node["resource_type"] == "model" and outcome:
+            rows.append(
+                (
+                    node["name"].removeprefix("audience_"), outcome["metric"],
+                    int(outcome["days"]), float(said["holdout_share"]),
+                    float(outcome["smallest_effect"]),
+                    "expected_gain_amount" in node["columns"],
+                )
+            )  # fmt: skip
+    found = pd.DataFrame(rows, columns=list(DESIGN))
+    found = found.astype({"audience": object, "outcome": object, "is_offer": bool})
+    return found.sort_values("audience", ignore_index=True)
+
+
+def people_of(
+    con: duckdb.DuckDBPyConnection, settings: RunSettings, designs: pd.DataFrame
+) -> pd.DataFrame:
+    """Return everybody who was assigned, with what they did in their window and before."""
     con.execute(OFFERED_TABLE)
-    if unplanned := [name for (name,) in con.execute(UNPLANNED).fetchall()]:
-        raise UserError(
-            f"no design for the audience {', '.join(unplanned)}: give it a row in "
-            "dbt_project/seeds/audience_designs.csv, or put the row * there, for all others."
-        )
+    con.register("audience_designs", designs)
     people = con.execute(PEOPLE, {"as_of": settings.as_of}).df()
-    return {"people": people, "designs": frame(con, DESIGNS)}
+    con.unregister("audience_designs")
+    return people
+
+
+def _frames(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> Frames:
+    from crm_pipeline.resources.dbt import ensure_manifest
+
+    designs = designs_of(ensure_manifest())
+    return {"people": people_of(con, settings, designs), "designs": designs}
 
 
 def _compute(frames: Frames, _settings: RunSettings) -> Mapping[str, pd.DataFrame]:
@@ -138,7 +166,7 @@ SPEC = AnalysisSpec(
     tables={"audience_results": TYPES},
     description="What each audience with a holdout changed, and whether that is more than chance. "
     "Grain: one row per experiment.",
-    reads=("control.audience_assignments", "marts.fct_orders", "seeds.audience_designs"),
+    reads=("control.audience_assignments", "marts.fct_orders"),
     frames=_frames,
     compute=_compute,
 )
