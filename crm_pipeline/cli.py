@@ -84,6 +84,19 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--format", choices=["xlsx", "csv", "parquet"], default="xlsx")
     export.add_argument("--to", metavar="DIR", required=True, help="made if it is not there")
 
+    audiences = add("audiences", "audience:audiences", "list the audiences")
+    audiences.add_argument("--json", action="store_true")
+
+    audience = add("audience", "audience:audience", "plan or send an audience, or say what was sent")
+    audience.add_argument("action", choices=["plan", "send", "status"])
+    audience.add_argument("name", nargs="?", metavar="NAME", help="as in `crm audiences`")
+    audience.add_argument("--to", metavar="DEST", help="default: every destination it may go to")
+    audience.add_argument("--dry-run", action="store_true", help="show what a send would do")
+    audience.add_argument(
+        "--accept-drop", action="store_true", help="send though the guard sees an unusual drop"
+    )
+    audience.add_argument("--json", action="store_true", help="of status")
+
     retract = add("retract", "source:retract", "take back what a landed file brought")
     retract.add_argument("file", metavar="SOURCE/FILE")
 

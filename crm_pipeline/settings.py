@@ -10,9 +10,10 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from crm_pipeline.cron import is_cron
@@ -51,7 +52,23 @@ KNOWN = frozenset(
 """``CRM_SHARED_DATA`` is for the tests; the last two are set by us, for dbt."""
 
 
+_ENDPOINT = re.compile(r"CRM_DESTINATION_([A-Z0-9_]+)_(URL|SECRET)")
+"""Settings of the destinations that ``dbt_project.yml`` names, one or two each."""
+
 HIGHEST_PORT = 65_535
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a destination of audiences is reached, and the secret that is shared with it.
+
+    Attributes:
+        url: Of a destination that is reached by HTTP; ``None`` where it is not set.
+        secret: Sent as a bearer token; for files the key of their signature.
+    """
+
+    url: str | None = None
+    secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,7 @@ class Settings:
     port: int
     refresh_cron: str
     training_cron: str
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
 
     @property
     def warehouse(self) -> Path:
@@ -192,10 +210,12 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """
     if environment is None:
         environment = {**read_dotenv(CHECKOUT / ".env"), **os.environ}
-    unknown = {name for name in environment if name.startswith("CRM_")} - KNOWN
+    known = KNOWN | {name for name in environment if _ENDPOINT.fullmatch(name)}
+    unknown = {name for name in environment if name.startswith("CRM_")} - known
     if unknown:
         raise UserError(
-            f"unknown setting {', '.join(sorted(unknown))}; known are {', '.join(sorted(KNOWN))}."
+            f"unknown setting {', '.join(sorted(unknown))}; known are {', '.join(sorted(KNOWN))} "
+            "and CRM_DESTINATION_<NAME>_URL and _SECRET."
         )
     values = {name: value for name, value in environment.items() if value != ""}
     named = values.get("CRM_SOURCES", ",".join(DEMO_COMPANY))
@@ -226,7 +246,41 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         port=port,
         refresh_cron=_cron(values, "CRM_REFRESH_CRON", "0 5 * * *"),
         training_cron=_cron(values, "CRM_TRAINING_CRON", "0 3 * * 0"),
+        endpoints=_endpoints(values),
     )
+
+
+def _endpoints(values: Mapping[str, str]) -> dict[str, Endpoint]:
+    """Return the endpoints of destinations, by the destination's name."""
+    found: dict[str, Endpoint] = {}
+    for name, value in sorted(values.items()):
+        match = _ENDPOINT.fullmatch(name)
+        if not match:
+            continue
+        destination, what = match[1].lower(), match[2].lower()
+        if what == "url":
+            _check_url(name, value)
+        found[destination] = replace(found.get(destination, Endpoint()), **{what: value})
+    return found
+
+
+def _check_url(name: str, value: str) -> None:
+    """Refuse an address by which personal data would cross a network in clear.
+
+    The message does not repeat it: it may hold a key.
+    """
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise UserError(f"{name} is no address; write it as https://mail.example.com/x.") from None
+    is_local = host in ("localhost", "127.0.0.1", "::1")
+    if not host or parts.scheme not in ("http", "https"):
+        raise UserError(f"{name} is no address; write it as https://mail.example.com/x.")
+    if parts.username or parts.password:
+        raise UserError(f"{name} holds a password; put it into {name.removesuffix('URL')}SECRET.")
+    if parts.scheme == "http" and not is_local:
+        raise UserError(f"{name} is not https: personal data leave encrypted only; use https.")
 
 
 def prepare_home(settings: Settings) -> None:

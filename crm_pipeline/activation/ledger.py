@@ -1,10 +1,11 @@
 """``activation.duckdb``: what was sent to whom, by names that nobody else can read.
 
-Tables: ``held`` has one row for each person that a destination holds of an audience, or may hold: a
-row with a ``batch_id`` was in a batch whose end nobody saw. ``batches`` has one row for each batch,
-``contacts`` one for each time that somebody was contacted, ``rejections`` what a destination would
-not take, ``assignments`` the arms of experiments. A person is the vault's keyed hash of the customer
-key; only ``assignments`` have the key itself, which analysts join by. There is no address in it.
+Tables: ``held`` has one row for each person that a destination holds of an audience, or may hold:
+a row with a ``batch_id`` was in a batch whose end nobody saw. ``batches`` has one row for each
+batch, ``contacts`` one for each time that somebody was contacted, ``rejections`` what a
+destination would not take, ``assignments`` the arms of experiments. A person is the vault's keyed
+hash of the customer key; only ``assignments`` have the key itself, which analysts join by. There
+is no address in it.
 
 Its own file, because it must outlive the warehouse: whoever was sent to has to be taken back, also
 after the warehouse was made anew. Belongs here: the SQL. Who is sent to is said by ``plan.py``.
@@ -308,7 +309,8 @@ class Ledger:
             )
             counts = [batch.count(action) for action in (ADD, CHANGE, REMOVE)]
             self.con.execute(
-                "insert or ignore into batches values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, ?, null)",
+                "insert or ignore into batches "
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, ?, null)",
                 [batch.batch_id, *place, batch.audience_version, batch.as_of, batch.sequence,
                  *counts, PENDING, now],
             )  # fmt: skip
@@ -360,26 +362,34 @@ class Ledger:
 
     # Forgetting
 
-    def forget(self, customer_keys: Iterable[str], persons: Sequence[bytes]) -> list[str]:
-        """Drop what is known of forgotten customers; return the destinations that hold them yet.
+    def forget(
+        self, customer_keys: Iterable[str], persons: Sequence[bytes]
+    ) -> list[tuple[str, str, list[str]]]:
+        """Drop what is known of forgotten customers; return whom lists hold of them yet.
 
         Those rows of ``held`` stay until the destination has taken the removal: without them nobody
         could say whom to take off.
+
+        Returns:
+            Audience, destination, external ids.
         """
-        keys = pa.table({"customer_key": pa.array(list(customer_keys), pa.string())})
+        keys = pa.table({"customer_key": pa.array(sorted(customer_keys), pa.string())})
         people = pa.table({"person": pa.array(list(persons), pa.binary())})
         with self._transaction(), self._rows("keys", keys), self._rows("people", people):
             self.con.execute(
                 "delete from assignments where customer_key in (select customer_key from keys)"
             )
             for table in ("contacts", "rejections"):
-                self.con.execute(
-                    f"delete from {table} where person in (select person from people)"
-                )
-            rows = self.con.execute(
-                "select distinct destination from held semi join people using (person) order by all"
+                self.con.execute(f"delete from {table} where person in (select person from people)")
+            # what they were sent is not needed to take them off
+            self.con.execute(
+                "update held set fingerprint = null, pending_fingerprint = null "
+                "where person in (select person from people)"
+            )
+            return self.con.execute(
+                "select audience, destination, list(external_id order by external_id) from held "
+                "semi join people using (person) group by all order by all"
             ).fetchall()
-        return [destination for (destination,) in rows]
 
     def overdue(self, tombstones: Collection[bytes]) -> list[tuple[str, str, int]]:
         """Return audience, destination and number of forgotten people that it may hold yet."""

@@ -1,7 +1,7 @@
 """What the ledger tells the warehouse: assignments to experiments, and counts. No person's hash.
 
-Belongs here: the copies in schema ``control``. They are made anew in every run, so the warehouse may
-be lost: the ledger is the record.
+Belongs here: the copies in schema ``control``. They are made anew in every run, so the warehouse
+may be lost: the ledger is the record.
 """
 
 from __future__ import annotations
@@ -75,3 +75,18 @@ def copy_ledger(company: Path, home: Path, known_at: datetime | None) -> None:
         ledger.con.register("incoming", rows)
         ledger.con.execute("insert into assignments by name select * from incoming")
         ledger.con.unregister("incoming")
+
+
+def status(home: Path) -> list[dict[str, object]]:
+    """Return one row an audience and destination: the counts, and why the last batch was dead."""
+    if not (home / FILE).is_file():
+        return []
+    with open_ledger(home) as ledger:
+        found = ledger.con.execute(
+            f"select counts.*, (select max_by(reason, sequence) from batches where status = 'dead' "
+            "and batches.audience = counts.audience and batches.destination = counts.destination "
+            "and ended_at > coalesce(last_delivered_at, timestamp '1970-01-01')) as last_fault "
+            f"from ({_COUNTS}) as counts order by audience, destination"
+        )
+        names = [column[0] for column in found.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]

@@ -33,6 +33,8 @@ def forget(options: argparse.Namespace) -> int:
             "encrypted values; a tombstone is written."
         )
     print("crm: their rows leave the tables and the published file with the next `crm run`.")
+    for one in done.lists:
+        print(f"crm: {one} may hold them: `crm audience send` takes them off there.")
     if done.backups:
         print(
             f"crm: {done.backups} backup(s) and replaced states in this home still hold them: "

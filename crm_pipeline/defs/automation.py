@@ -5,6 +5,7 @@ import json
 
 import dagster as dg
 
+from crm_pipeline.defs.activation.sending import send_one_audience
 from crm_pipeline.defs.landing.assets import CONTRACTS
 from crm_pipeline.defs.landing.inbox import scan_inbox
 from crm_pipeline.defs.landing.pending import pending_files
@@ -31,6 +32,13 @@ training = dg.define_asset_job(
     selection=_TRAINING.required_multi_asset_neighbors() | _TRAINING.downstream(),
     description="Train, gate, score and publish, on the marts as they are.",
 )
+
+
+@dg.job(description="Send one audience, as `crm audience send` does. Schedule it if you like.")
+def send_audience() -> None:
+    """One send; never part of a run."""
+    send_one_audience()
+
 
 daily_refresh = dg.ScheduleDefinition(
     name="daily_refresh",

@@ -6,6 +6,7 @@ Nothing in a record depends on the customer's segment, so only behaviour can tel
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -116,6 +117,15 @@ def enrol(rng: np.random.Generator, orders: Orders, size: int, calendar: Calenda
     )
 
 
+def _birthdays(records: Records, numbers: np.ndarray) -> list[str]:
+    """Days of birth as a form has them, by the customer's number: no stream is drawn from."""
+    days = [int("".join(filter(str.isdigit, number))) * 211 % 365 for number in numbers]
+    return [
+        (date(1999, 1, 1) + timedelta(days=day)).replace(year=int(year)).strftime("%d.%m.%Y")
+        for day, year in zip(days, records.birth_year, strict=True)
+    ]
+
+
 def customers_table(records: Records, numbers: np.ndarray) -> pa.Table:
     """Rows as delivered: one per version of a customer record, by time of change."""
     first = [FIRST_NAMES[i] for i in records.first_name]
@@ -136,6 +146,7 @@ def customers_table(records: Records, numbers: np.ndarray) -> pa.Table:
             "acquisition_channel": text([CHANNELS[i] for i in records.channel]),
             "gender": text([_GENDERS[i] for i in records.gender]),
             "birth_year": pa.array(records.birth_year),
+            "birth_date": text(_birthdays(records, no)),
             "marketing_permission": text(["Y" if yes else "N" for yes in records.permission]),
         }
     )

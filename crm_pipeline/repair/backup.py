@@ -4,7 +4,8 @@ Warehouse and vault come first, under the writer's slot; then what they refer to
 MLflow (its database, then its files), the archive, the publication. So a backup may hold a model or
 a content that its warehouse does not know yet, never the other way round.
 
-Not in it: the inbox (its files may hold direct identifiers), logs, settings such as ``.env``, and
+Not in it: the inbox and the outbox (their files hold direct identifiers), logs, settings such as
+``.env``, and
 the master key, without which the vault and the archive's sealed files cannot be read.
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import duckdb
 
+from crm_pipeline.activation.ledger import FILE as LEDGER
 from crm_pipeline.code_version import code_version
 from crm_pipeline.defs.publication import swap
 from crm_pipeline.errors import UserError
@@ -103,6 +105,9 @@ def _copy(settings: Settings, folder: Path, history: bool) -> None:
         _copy_warehouse(settings.warehouse, folder / WAREHOUSE)
         if (settings.home / VAULT).is_file():
             _copy_warehouse(settings.home / VAULT, folder / VAULT)
+    if (settings.home / LEDGER).is_file():
+        with exclusive(settings.home / f"{LEDGER}.lock", wait_seconds=WAIT_SECONDS):
+            _copy_warehouse(settings.home / LEDGER, folder / LEDGER)
     _copy_folder(settings.home / "mlflow", folder / "mlflow")
     _copy_folder(settings.home / "archive", folder / "archive")
     _copy_publication(settings.published, folder / "published")

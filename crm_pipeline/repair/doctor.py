@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.errors import UserError
-from crm_pipeline.repair import contents, home, publications, restore, vault
+from crm_pipeline.repair import audiences, contents, home, publications, restore, vault
 from crm_pipeline.repair.findings import Finding
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.tracking import Tracking
@@ -48,6 +48,7 @@ def examine(settings: Settings, wait_seconds: float = home.PATIENCE_SECONDS) -> 
         lambda: home.dead_runs(settings),
         lambda: publications.examine(settings.home, settings.published, wait_seconds),
         lambda: _champions(settings),
+        lambda: audiences.examine(settings),
         lambda: home.disk_space(settings),
     ]
     return Examination(tuple(f for part in parts for f in _of(part)), len(parts))

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import duckdb
 
+from crm_pipeline.activation.forgetting import forget_sent
 from crm_pipeline.defs.landing.contracts import SourceContract
 from crm_pipeline.defs.landing.guard import CUSTOMER
 from crm_pipeline.defs.landing.sqltext import identifier
@@ -29,12 +30,14 @@ class Forgotten:
         values: Encrypted values that were deleted.
         backups: Backups and replaced states below the home, which still hold the person.
         was_forgotten: Whether there was a tombstone already.
+        lists: Audiences that destinations may hold the person of, as ``audience at destination``.
     """
 
     numbers: int
     values: int
     backups: int
     was_forgotten: bool
+    lists: tuple[str, ...] = ()
 
 
 def forget(
@@ -63,8 +66,9 @@ def forget(
             values = vault.destroy(persons)
         # what DuckDB deletes stays in the file until it is written anew
         rewrite(settings.home / FILE)
+    lists = forget_sent(settings.home, keys, persons)
     kept = [*settings.home.glob("backups/*"), *settings.home.glob("replaced-*")]
-    return Forgotten(len(keys), values, len(kept), was_forgotten)
+    return Forgotten(len(keys), values, len(kept), was_forgotten, lists)
 
 
 def _linked(db: duckdb.DuckDBPyConnection, customer_key: str) -> set[str]:

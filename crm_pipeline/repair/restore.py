@@ -25,7 +25,7 @@ from crm_pipeline.resources.warehouse_version import VERSION
 from crm_pipeline.vault.tombstones import keep_tombstones
 
 _STAGED = ".restoring-unfinished"
-_PARTS = (backup.WAREHOUSE, backup.VAULT, "archive", "mlflow", "dagster")
+_PARTS = (backup.WAREHOUSE, backup.VAULT, "archive", "mlflow", "dagster", backup.LEDGER)
 _FOLLOWERS = (f"{backup.WAREHOUSE}.wal", f"{backup.VAULT}.wal", "landed.json")
 """What speaks of the replaced warehouse: a log that would be replayed, and the sensor's index."""
 
@@ -94,6 +94,15 @@ def _holds_files(path: Path) -> bool:
     return path.is_file() or any(p.is_file() for p in path.rglob("*"))
 
 
+def _keep_ledger(home: Path, staged: Path) -> None:
+    """Leave the home's own ledger where there is one: what was sent cannot be unsent.
+
+    With the backup's, nobody could take back who was sent to since.
+    """
+    if (home / backup.LEDGER).is_file():
+        (staged / backup.LEDGER).unlink(missing_ok=True)
+
+
 def _stage(source: Path, home: Path, said: manifest.Manifest) -> None:
     """Copy the backup into the home under a name that nobody reads, and verify the copy."""
     staged = home / _STAGED
@@ -109,6 +118,7 @@ def _stage(source: Path, home: Path, said: manifest.Manifest) -> None:
                 f"the copy does not verify, nothing was changed ({'; '.join(wrong)}): check the "
                 "disk."
             )
+        _keep_ledger(home, staged)
         keep_tombstones(home / backup.VAULT, staged / backup.VAULT)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         (staged / "replaced").write_text(f"replaced-{stamp}", encoding="utf-8")

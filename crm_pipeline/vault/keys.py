@@ -58,6 +58,11 @@ class Keys:
         return AESGCM(self._derived("files"))
 
     @cached_property
+    def activation(self) -> bytes:
+        """The key of the names that destinations get, and of what they were sent."""
+        return self._derived("activation")
+
+    @cached_property
     def proof(self) -> bytes:
         """What a vault keeps to know its key by."""
         return self._derived("proof")

@@ -220,6 +220,38 @@ class Vault:
             found[column] = data.decode("utf-8", "surrogatepass")
         return found
 
+    def values_at(
+        self, source: str, table: str, columns: Sequence[str], places: pa.Table
+    ) -> dict[tuple[str, int, str], str]:
+        """Return some rows' values of some columns, by digest of the content, line and column.
+
+        Args:
+            source: The source.
+            table: The table.
+            columns: The columns.
+            places: The rows: ``digest``, ``line``.
+        """
+        self.con.register("places", places)
+        rows = self.con.execute(
+            "select digest, line, column_name, person, value, wrapped from sealed "
+            "join contents using (content) join keys using (person) "
+            "semi join places using (digest, line) where source = ? and table_name = ? "
+            "and column_name in (select unnest(?::varchar[])) order by content",
+            [source, table, list(columns)],
+        ).fetchall()
+        self.con.unregister("places")
+        wrapping = self.keys.wrapping
+        ciphers: dict[bytes, AESGCM] = {}
+        found = {}
+        for digest, line, column, person, value, wrapped in rows:
+            if person not in ciphers:
+                key = wrapping.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], person)
+                ciphers[person] = AESGCM(key)
+            bound = associated(source, table, column) + person
+            data = ciphers[person].decrypt(value[:NONCE_BYTES], value[NONCE_BYTES:], bound)
+            found[digest, int(line), column] = data.decode("utf-8", "surrogatepass")
+        return found
+
     def texts(self, source: str, table: str, column: str) -> dict[tuple[str, int], str]:
         """Return the values of a column, by digest of the content and line."""
         rows = self.con.execute(

@@ -21,8 +21,11 @@ from crm_pipeline.settings import Settings, load_settings
 from tests.pipeline.support import parquet_digests
 from tests.unit.sql_harness import BEFORE_SCORES, SqlWarehouse, environment_of
 
-AFTER_SCORES = ("customer_360", "score_coverage")
-"""Marts that are made of scores."""
+AFTER_SCORES = (
+    "customer_360", "score_coverage", "audience_high_value_at_risk", "audience_next_offer_by_email",
+    "audience_next_offer_by_sms", "audiences",
+)  # fmt: skip
+"""Marts that are made of scores, and of other marts by Python."""
 
 
 @dataclass

@@ -16,6 +16,9 @@ PARSER_VERSION = 2
 TOKENS = ("email", "phone", "text")
 """Kinds of values that a token can stand for; ``vault/tokens.py`` says how each is normalised."""
 
+CONTACTS = ("email", "phone", "full_name", "birth_date")
+"""What audiences may ask the vault for, of columns that say so (``crm_pipeline/activation``)."""
+
 TOKEN_MEANING = "Keyed token of the normalised value of {}; equal values have equal tokens."
 TEXT_SCORES = {
     "length": ("integer", "Characters of the text {}, which itself stays in the vault."),
@@ -45,6 +48,7 @@ class ColumnContract:
         token: For a direct identifier, the kind of value (``email``, ``phone``, ``text``) whose
             keyed token the warehouse holds in its place, as ``<name>_token``.
         text: ``scores`` for free text: the warehouse holds what ``ml.satisfaction`` says of it.
+        contact: For a direct identifier, what audiences may use it as: one of ``CONTACTS``.
     """
 
     name: str
@@ -58,6 +62,7 @@ class ColumnContract:
     identity: str | None = None
     token: str | None = None
     text: str | None = None
+    contact: str | None = None
 
     @property
     def identity_sql(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from crm_pipeline.defs.landing.contracts import (
+    CONTACTS,
     TOKENS,
     ColumnContract,
     SourceContract,
@@ -48,7 +49,7 @@ _SOURCE_SETTINGS = frozenset({"namespace", "time_zone", "currency", "as_of", "co
 _COLUMN_SETTINGS = frozenset(
     {
         "header", "required", "pii", "minimum", "maximum", "unit", "identifies", "identity",
-        "token", "text",
+        "token", "text", "contact",
     }
 )  # fmt: skip
 _EVENT_RANGE = ("1900-01-01", "2199-12-31 23:59:59.999999")
@@ -367,6 +368,11 @@ def _column(
         low, high = low or default_low, high or default_high
     pii, header = reader.text("pii"), reader.text("header")
     token, text = _in_its_place(reader, data_type)
+    contact = reader.text("contact")
+    if contact is not None and (contact not in CONTACTS or pii != "direct"):
+        raise reader.error(
+            f"contact is {contact!r}", f"on a column with pii: direct use {', '.join(CONTACTS)}"
+        )
     return ColumnContract(
         name=name,
         data_type=data_type,
@@ -379,6 +385,7 @@ def _column(
         identity=reader.text("identity"),
         token=token,
         text=text,
+        contact=contact,
     )
 
 

@@ -46,7 +46,10 @@ _MANIFEST = ensure_manifest()
 _TABLES = published_tables(_MANIFEST)
 _CONTRACTS = sources_from_manifest(_MANIFEST)
 _BEHIND_KPIS = tables_behind(_MANIFEST)
-_KEPT = ("check_bounds", "model_cards", "model_drift", "model_scorecard", "score_history")
+_KEPT = (
+    "audience_ledger", "check_bounds", "model_cards", "model_drift", "model_scorecard",
+    "score_history",
+)  # fmt: skip
 """Tables of ``control`` that are published as they are."""
 _QUERIES = Path(__file__).parent / "sample_queries.yml"
 
@@ -229,6 +232,7 @@ def publish_warehouse(
     deps=[
         *(dg.AssetKey([table.schema, table.name]) for table in _TABLES),
         dg.AssetKey(["control", "model_monitoring"]),
+        dg.AssetKey(["control", "audience_assignments"]),
     ],
     group_name="publication",
     owners=[OWNER],

@@ -178,6 +178,25 @@ META_TABLES = {
             "latest_event_at": ("timestamp", "Latest event in the table, UTC, where it has one."),
         },
     ),
+    "audience_ledger": MetaTable(
+        "What was sent of each audience to each destination, as counts; who it was, only "
+        "activation.duckdb knows. Grain: audience, destination.",
+        {
+            "audience": ("varchar", "Audience, as in marts.audiences."),
+            "destination": ("varchar", "Destination."),
+            "held_count": ("bigint", "People that the destination holds, or may hold."),
+            "unsure_count": (
+                "bigint",
+                "Of those, people in a batch whose end nobody saw: send again.",
+            ),
+            "delivered_batches": ("bigint", "Batches that were taken."),
+            "dead_batches": ("bigint", "Batches that were given up."),
+            "sent_count": ("bigint", "People added or changed in the batches that were taken."),
+            "removed_count": ("bigint", "People taken off in them."),
+            "last_delivered_at": ("timestamp", "When a batch was last taken, UTC."),
+            "last_as_of": ("date", "As-of date of the newest publication that was sent."),
+        },
+    ),
     "model_cards": MetaTable(
         "The card of every version that ever ruled: data, period, metrics, limits. "
         "Grain: model, version.",

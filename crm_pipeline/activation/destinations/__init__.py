@@ -1,0 +1,1 @@
+"""Where audiences go: each kind takes deliveries and may say whom it holds."""
