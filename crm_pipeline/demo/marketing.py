@@ -53,7 +53,10 @@ class Campaign:
 
 @dataclass(frozen=True)
 class Touches:
-    """Who was chosen for which campaign; ``order_at`` is ``LATEST`` where no order was caused."""
+    """Who was chosen for which campaign; ``order_at`` is ``LATEST`` where no order was caused.
+
+    ``would_order`` says whom treatment makes order, those in the control group included.
+    """
 
     campaign: Ints
     customer: Ints
@@ -61,6 +64,7 @@ class Touches:
     is_control: np.ndarray
     effect: Floats
     order_at: Ints
+    would_order: np.ndarray
 
 
 def plan(calendar: Calendar) -> list[Campaign]:
@@ -129,7 +133,7 @@ def run_campaigns(
     since, value, turned = permissions(records, size)
     factor = effect_factors(records, size, calendar.start.year)
     end = local_seconds(calendar.end) + DAY_SECONDS
-    parts: list[list[np.ndarray]] = [[] for _ in range(6)]
+    parts: list[list[np.ndarray]] = [[] for _ in range(7)]
     for position, campaign in enumerate(campaigns):
         at = local_seconds(campaign.begins) + 9 * HOUR
         allowed = (since <= at) & (value ^ (turned <= at)) & (first_order < at)
@@ -140,16 +144,17 @@ def run_campaigns(
         days = 1 + np.minimum(-np.log1p(-lots[3, who]) * MEAN_DELAY_DAYS, WINDOW_DAYS - 2)
         late = (days.astype(np.int64) * DAY_SECONDS) + ((days % 1) * 11 * HOUR).astype(np.int64)
         order_at = at + late
-        caused = ~control & (lots[2, who] < effect) & (order_at < leaves[who]) & (order_at < end)
+        moved = (lots[2, who] < effect) & (order_at < leaves[who]) & (order_at < end)
         found = (
             np.full(len(who), position), who, at + rng.integers(0, 3 * HOUR, len(who)), control,
-            effect, np.where(caused, order_at, LATEST),
+            effect, np.where(~control & moved, order_at, LATEST), moved,
         )  # fmt: skip
         for part, values in zip(parts, found, strict=True):
             part.append(values)
     if not campaigns:
         nobody = np.zeros(0, dtype=np.int64)
-        return Touches(nobody, nobody, nobody, nobody.astype(bool), nobody.astype(float), nobody)
+        no = nobody.astype(bool)
+        return Touches(nobody, nobody, nobody, no, nobody.astype(float), nobody, no)
     return Touches(*(np.concatenate(part) for part in parts))
 
 
@@ -204,7 +209,8 @@ def marketing_tables(
     numbers = [f"M{block:05d}{i + 1:05d}" for i in range(size)]
     customer = persons.number[touches.customer]
     control = touches.is_control
-    bought = _bought_within(touches, orders)
+    bought = _bought_within(touches, orders, orders.customer >= 0)
+    anyway = _bought_within(touches, orders, (orders.customer >= 0) & (orders.campaign < 0))
     caused = touches.order_at < LATEST
     opened = ~control & (caused | (rng.random(size) < 0.35))
     clicked = opened & (caused | (rng.random(size) < 0.18))
@@ -245,14 +251,15 @@ def marketing_tables(
                 np.asarray(np.where(caused, touches.order_at, 0), dtype="datetime64[s]"),
                 mask=~caused,
             ),
+            "would_order": pa.array(touches.would_order),
+            "buys_anyway": pa.array(anyway),
         }
     )
     return {"campaign_touches": rows, "consents": _consents(block, records, persons)}, truth
 
 
-def _bought_within(touches: Touches, orders: Orders) -> np.ndarray:
-    """Whether any order followed within the window, whatever caused it."""
-    known = orders.customer >= 0
+def _bought_within(touches: Touches, orders: Orders, known: np.ndarray) -> np.ndarray:
+    """Whether any of some orders followed within the window."""
     # one number that grows with customer and time
     span = np.int64(1) << 33
     placed = np.sort(orders.customer[known] * span + orders.at[known])

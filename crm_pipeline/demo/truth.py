@@ -43,7 +43,9 @@ class DemoTruth:
             is_complaint, is_reopened, satisfaction, dropout_probability, made_leave.
         touches: One row per campaign and chosen customer: touch_no, campaign_no, customer_no,
             touched_at, is_control, effect (probability of one more order where treated and not
-            dropped out), caused_order, ordered_at.
+            dropped out), caused_order, ordered_at; and, known to nobody in life, would_order
+            (treatment makes them order, or would) and buys_anyway (an order in the window that
+            no campaign caused). Mean would_order and not buys_anyway is the true lift.
         opportunities: One row an opportunity: opportunity_no, account_size, owner_no,
             win_probability (when opened), is_won (null while open).
         memberships: One row a membership: membership_no, customer_no, started_at, ended_at (null

@@ -216,9 +216,13 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         """Return P(stays), P(churns) for each row; shape (n, 2), in the order of the rows."""
         if len(features) == 0:
             return np.empty((0, 2))
-        score = self.calibration_.apply(self.decision_function(features))
-        probability = expit(score + self.season_.offset(features["cut_off_on"]))
+        probability = self._probability(self.decision_function(features), features)
         return np.column_stack([1 - probability, probability])
+
+    def _probability(self, score: FloatArray, features: pd.DataFrame) -> FloatArray:
+        offset = self.season_.offset(features["cut_off_on"])
+        found: FloatArray = expit(self.calibration_.apply(score) + offset)
+        return found
 
     def predict(self, features: pd.DataFrame) -> NDArray[np.int64]:
         """Return 1 where churn is more likely than not."""
@@ -231,16 +235,26 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
             One column a fact, index as ``features``; and the intercept. Row sum + intercept =
             ``decision_function``. Of a blend: the mean of its members'.
         """
-        total, base = np.zeros((len(features), len(self.facts_))), 0.0
+        _, parts, intercept = self.explain(features)
+        return parts, intercept
+
+    def explain(self, features: pd.DataFrame) -> tuple[FloatArray, pd.DataFrame, float]:
+        """Return P(churns) of each row, and its ``contributions``: facts are prepared once."""
+        if len(features) == 0:
+            nothing = pd.DataFrame(0.0, index=features.index, columns=self.facts_)
+            return np.empty(0), nothing, 0.0
+        total, base, scores = np.zeros((len(features), len(self.facts_))), 0.0, []
         with threadpool_limits(1):
             frame = self._checked(features).sort_index()
-            for pipeline in self.pipelines_ if len(frame) else []:
+            for pipeline in self.pipelines_:
                 fact = np.array([self.facts_.index(name) for name in _facts_seen(pipeline)])
                 prepared = np.asarray(pipeline[:-1].transform(frame), dtype=float)
+                scores.append(np.asarray(pipeline[-1].decision_function(prepared), dtype=float))
                 parts, intercept = contributions(pipeline[-1], prepared, fact, len(self.facts_))
                 total += parts / len(self.pipelines_)
                 base += intercept / len(self.pipelines_)
-        return pd.DataFrame(total, index=features.index, columns=self.facts_), base
+        probability = self._probability(_mean(scores), features)
+        return probability, pd.DataFrame(total, index=features.index, columns=self.facts_), base
 
     def reasons(self, features: pd.DataFrame, top: int = 3) -> pd.DataFrame:
         """Return ``reason_1`` ... ``reason_<top>``: what speaks most for churn, in plain words.
@@ -304,7 +318,10 @@ def _classifier(recipe: Recipe, row_count: int, seed: int) -> BaseEstimator:
 
 
 def _mean_score(pipelines: list[Pipeline], frame: pd.DataFrame) -> FloatArray:
-    scores = [np.asarray(one.decision_function(frame), dtype=float) for one in pipelines]
+    return _mean([np.asarray(one.decision_function(frame), dtype=float) for one in pipelines])
+
+
+def _mean(scores: list[FloatArray]) -> FloatArray:
     return scores[0] if len(scores) == 1 else np.mean(scores, axis=0)
 
 

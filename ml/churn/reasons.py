@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 LATE_FROM = 1.5
 """A silence this many times the usual gap is worth mentioning."""
 
 Row = dict[str, float]
+IntArray = NDArray[np.intp]
 
 
 def _days(count: float) -> str:
@@ -60,16 +62,10 @@ SENTENCES: dict[str, Callable[[Row], str]] = {
 }
 """Fact (a column of ``customer_features``) -> its sentence. A translation replaces this table."""
 
-_FACTS = (
-    "recency_days",
-    "median_gap_days",
-    "order_count",
-    "age_days",
-    "order_count_90d",
-    "gross_amount",
-    "distinct_product_count",
-    "return_count",
-)
+_ALSO = {"recency_days": "median_gap_days", "order_count": "age_days"}
+"""Fact -> the other column that its sentence reads."""
+_WHOLE = ("gross_amount",)
+"""Facts that are said without decimals."""
 
 
 def reason_table(features: pd.DataFrame, contributions: pd.DataFrame, top: int) -> pd.DataFrame:
@@ -84,8 +80,22 @@ def reason_table(features: pd.DataFrame, contributions: pd.DataFrame, top: int) 
         Columns ``reason_1`` ... ``reason_<top>``, index as ``features``; null where fewer facts
         speak for churn. Equal contributions come in the order of ``contributions``' columns.
     """
-    facts = [dict(zip(_FACTS, row, strict=True)) for row in _fact_rows(features)]
-    return _strongest(contributions, top, lambda number, fact: _sentence(fact, facts[number]))
+
+    def words(fact: str, rows: IntArray) -> NDArray[np.object_]:
+        columns = [fact, _ALSO[fact]] if fact in _ALSO else [fact]
+        values = [features[name].to_numpy(dtype=float, na_value=np.nan)[rows] for name in columns]
+        if fact in _WHOLE:
+            values = [np.round(part) for part in values]
+        kind, first = _kinds(values)
+        told = [
+            _sentence(
+                fact, {name: float(part[at]) for name, part in zip(columns, values, strict=True)}
+            )
+            for at in first
+        ]
+        return np.array(told, dtype=object)[kind]
+
+    return _strongest(contributions, top, words)
 
 
 def contract_reason_table(
@@ -93,9 +103,12 @@ def contract_reason_table(
 ) -> pd.DataFrame:
     """Return the ``top`` strongest contributions towards ending a contract, as ``reason_table``."""
     values = {fact: contracts[fact].tolist() for fact in contributions.columns}
-    return _strongest(
-        contributions, top, lambda number, fact: contract_sentence(fact, values[fact][number])
-    )
+
+    def words(fact: str, rows: IntArray) -> NDArray[np.object_]:
+        told = [contract_sentence(fact, values[fact][row]) for row in rows]
+        return np.array(told, dtype=object)
+
+    return _strongest(contributions, top, words)
 
 
 def contract_sentence(fact: str, value: object) -> str:
@@ -119,27 +132,39 @@ CONTRACT_SENTENCES = {
 
 
 def _strongest(
-    contributions: pd.DataFrame, top: int, sentence: Callable[[int, str], str]
+    contributions: pd.DataFrame,
+    top: int,
+    words: Callable[[str, IntArray], NDArray[np.object_]],
 ) -> pd.DataFrame:
-    parts = contributions.round(9).to_numpy()
+    """The ``top`` facts of each row that speak for churn; ``words`` says a fact of some rows."""
+    parts = contributions.to_numpy(dtype=float).round(9)
     order = np.argsort(-parts, axis=1, kind="stable")
     names = [str(name) for name in contributions.columns]
-    out: dict[str, list[str | None]] = {}
+    every = np.arange(len(parts))
+    out: dict[str, NDArray[np.object_]] = {}
     for place in range(top):
-        cells: list[str | None] = []
-        for number in range(len(contributions)):
-            chosen = order[number, place] if place < len(names) else -1
-            if chosen < 0 or parts[number, chosen] <= 0:
-                cells.append(None)
-            else:
-                cells.append(sentence(number, names[chosen]))
+        cells = np.full(len(parts), None, dtype=object)
+        if place < len(names):
+            chosen = order[:, place]
+            speaks = parts[every, chosen] > 0
+            for number, fact in enumerate(names):
+                rows = np.flatnonzero(speaks & (chosen == number))
+                if rows.size:
+                    cells[rows] = words(fact, rows)
         out[f"reason_{place + 1}"] = cells
     return pd.DataFrame(out, index=contributions.index, dtype=object)
 
 
-def _fact_rows(features: pd.DataFrame) -> list[list[float]]:
-    rows: list[list[float]] = features[list(_FACTS)].astype(float).to_numpy().tolist()
-    return rows
+def _kinds(columns: list[NDArray[np.float64]]) -> tuple[IntArray, IntArray]:
+    """Number of each row's kind, and a row of each kind: those with equal values are alike."""
+    code = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        number, values = pd.factorize(column, use_na_sentinel=False)
+        code = code * len(values) + number
+    kind, kinds = pd.factorize(code)
+    first = np.empty(len(kinds), dtype=np.intp)
+    first[kind[::-1]] = np.arange(len(kind))[::-1]
+    return kind, first
 
 
 def _sentence(fact: str, row: Row) -> str:

@@ -1,1 +1,1 @@
-"""Experiments and uplift: what a treatment changes, for whom, and whether that can be trusted."""
+"""Uplift: whom a treatment changes, and whether that differs from person to person."""

@@ -20,10 +20,13 @@ from tests.benchmarks import (
     decisions,
     demo_company,
     forecast_quality,
+    lift,
     orchestration,
     refresh,
     rules,
     scaling,
+    scoring,
+    uplift_oracle,
     value_models,
 )
 from tests.benchmarks.datasets import CHECKOUT
@@ -86,6 +89,18 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Report, Options], None]]] = {
     "forecast": (
         "made-up companies; permuted win models",
         lambda report, o: forecast_quality.run(report, quick=o.quick),
+    ),
+    "scoring": (
+        "scoring a million customers beside the bare predict calls",
+        lambda report, o: scoring.measure(report, 100_000 if o.quick else scoring.CUSTOMERS),
+    ),
+    "uplift": (
+        "Hillstrom's Qini by scikit-uplift",
+        lambda report, o: uplift_oracle.measure(report, 1 if o.quick else uplift_oracle.REPEATS),
+    ),
+    "lift": (
+        "measured lift of campaigns beside the demo company's truth",
+        lambda report, _: lift.measure(report, lift.SEEDS),
     ),
     "decisions": ("allocation beside its bound; shuffled experiments", _decisions),
 }

@@ -31,11 +31,15 @@ class Input:
     size: int
 
 
+def shared_file(name: str) -> Path | None:
+    """Return a file of the shared data, ``None`` where it is not there."""
+    root = Path(os.environ.get("CRM_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
+    return root / name if (root / name).is_file() else None
+
+
 def online_retail() -> Path | None:
     """Return the published file of Online Retail, ``None`` where it is not there."""
-    root = Path(os.environ.get("CRM_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
-    path = root / "online_retail" / "online_retail.csv.gz"
-    return path if path.is_file() else None
+    return shared_file("online_retail/online_retail.csv.gz")
 
 
 def repeated_online_retail(times: int, folder: Path) -> Input:

@@ -117,12 +117,31 @@ def test_every_sample_query_answers(db):
         ).fetchall()
     }
     assert abstaining <= {
+        # nothing was sent yet
+        "scores.audience_results",
         "scores.comment_sentiment", "scores.customer_uplift", "scores.offer_allocation",
         "scores.offer_allocation_summary", "scores.opportunity_scores",
         "scores.subscription_churn", "scores.subscription_reasons",
     }  # fmt: skip
     empty = [sql for _, sql in queries if not db.execute(sql).fetchall()]
     assert [sql for sql in empty if not any(table in sql for table in abstaining)] == []
+
+
+def test_a_campaigns_effect_is_the_same_in_the_mart_and_in_scores(db):
+    """SQL and ``ml`` have one formula: two proportions, the interval unpooled."""
+    [(compared, farthest)] = db.execute(
+        """
+        select count(*), max(greatest(
+            abs(m.difference - s.effect), abs(m.difference_low - s.effect_low),
+            abs(m.difference_high - s.effect_high), abs(m.treated_count - s.treated_count)))
+        from marts.campaign_effect as m join scores.experiment_results as s
+            on m.campaign_key = s.campaign_key and m.experiment_arm = s.experiment_arm
+            and m.metric = s.outcome and s.method in ('z', 'welch')
+        """
+    ).fetchall()
+    assert compared > 10
+    # rounded before they are written
+    assert farthest <= 1e-8
 
 
 def test_landed_files_equal_the_generators_own_account(db, demo_home):

@@ -30,7 +30,7 @@ def truths() -> dict[str, pd.DataFrame]:
     frames["sessions"] = pa.concat_tables([b.tables["sessions"] for b in blocks[:3]]).to_pandas()
     for name in ("payments", "adjustments", "returns"):
         frames[name] = pa.concat_tables([b.tables[name] for b in blocks[:3]]).to_pandas()
-    for name in ("accounts", "customer_tags", "memberships"):
+    for name in ("accounts", "customer_tags", "memberships", "campaign_touches"):
         frames[f"{name}_sent"] = pa.concat_tables([b.tables[name] for b in blocks]).to_pandas()
     frames["stock"] = company.small_tables()["adjustments"].to_pandas()
     frames["counts"] = company.small_tables()["inventory"].to_pandas()
@@ -114,6 +114,21 @@ def test_campaigns_raise_purchases_as_much_as_the_control_group_tells(truths):
     assert truth > 4 * error
     assert abs(difference - truth) < 3 * error
     assert not touches.loc[touches["is_control"], "caused_order"].any()
+
+
+def test_the_truth_knows_what_each_would_have_done_without_the_campaign(truths):
+    """Treated buy if moved or anyway, those held back if anyway: what is delivered says so."""
+    touches = truths["touches"]
+    treated = ~touches["is_control"]
+    sent = truths["campaign_touches_sent"].set_index("touch_no")["is_converted"]
+    bought = touches["buys_anyway"] | (touches["would_order"] & treated)
+    assert (bought.to_numpy() == sent[touches["touch_no"]].to_numpy()).all()
+    assert (touches["caused_order"] == touches["would_order"] & treated).all()
+    held = touches[~treated]
+    assert 0 < held["would_order"].mean() < held["effect"].mean()
+    assert held["would_order"].mean() == pytest.approx(
+        touches.loc[treated, "caused_order"].mean(), abs=0.03
+    )
 
 
 def test_the_effect_differs_from_customer_to_customer_as_the_truth_says(truths):

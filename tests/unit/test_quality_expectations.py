@@ -113,6 +113,14 @@ GOOD: dict[str, dict[str, Any]] = {
     "scores.sales_forecast_accuracy": {
         "method": "theta", "mase": 0.8, "coverage_80_rate": 0.8, "coverage_95_rate": 0.9,
     },
+    "scores.audience_results": {
+        "experiment": [f"winback {n}" for n in range(ROWS)], "audience": "winback",
+        "outcome": "conversion", "verdict": "works", "sample_ratio_p_value": 0.4,
+        "treated_order_rate": 0.2, "holdout_order_rate": 0.1, "p_value": 0.01, "effect_low": 0.02,
+        "effect_high": 0.18,
+        "amount_effect_low": 1.0, "amount_effect_high": 9.0, "measured_gain_low_amount": 50.0,
+        "measured_gain_high_amount": 500.0,
+    },
     "scores.customer_uplift": {**_STATUS, "uplift": 0.03},
     "scores.experiment_results": {
         "campaign_key": "demo_marketing:C001", "verdict": "raises", "p_value": 0.01,

@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedKFold
 from ml.evaluation.gate import decide
 from ml.evaluation.metrics import calibration_error, roc_auc
 from ml.evaluation.result import TOO_LITTLE_DATA, TRAINED
+from ml.satisfaction import training
 from ml.satisfaction.sentiment import (
     SKOPS_TRUSTED_TYPES,
     Leaning,
@@ -97,6 +98,24 @@ def test_later_scores_move_nothing_that_was_learned_before(trained):
         again.estimator.evaluated_.predict_proba(rows),
         trained.estimator.evaluated_.predict_proba(rows),
     )
+
+
+def test_learning_from_the_first_later_day_too_would_be_caught(trained, monkeypatch):
+    """The test above fails for a split that is one day off."""
+    honest = training._is_later
+
+    def one_day_ahead(rows):
+        is_later, period = honest(rows)
+        first = pd.Timestamp(period.split("comments from ")[1])
+        return is_later & (rows["responded_on"] > first).to_numpy(), period
+
+    monkeypatch.setattr(training, "_is_later", one_day_ahead)
+    rows = comments()
+    before = train_sentiment(rows).estimator.evaluated_.predict_proba(rows)
+    later = rows["responded_on"] >= pd.Timestamp(trained.reason.split("comments from ")[1][:10])
+    rows.loc[later, "score_share"] = 1 - rows.loc[later, "score_share"]
+    after = train_sentiment(rows).estimator.evaluated_.predict_proba(rows)
+    assert not np.array_equal(before, after)
 
 
 def test_order_of_rows_does_not_matter_and_undated_comments_are_held_out_by_hash(trained):

@@ -184,6 +184,17 @@ def test_the_experiment_has_its_published_effects_in_scores_and_no_uplift_withou
     assert effects["Mens E-Mail", "response"] == 0.07659
     assert effects["Womens E-Mail", "response"] == 0.04523
     assert effects["Womens E-Mail", "amount"] == 0.42441
+    mart = _rows(
+        company,
+        "select experiment_arm, metric, difference, difference_low, difference_high "
+        "from marts.campaign_effect where campaign_key like 'email_experiment:%'",
+    )
+    plain = found[found["method"] != "cuped"].set_index(["experiment_arm", "outcome"])
+    assert len(mart) == len(plain) == 6
+    for arm, metric, *figures in mart:
+        scores = plain.loc[(arm, metric), ["effect", "effect_low", "effect_high"]].tolist()
+        # of amounts the mart has the normal point, the score that of t with 40,000 degrees
+        assert scores == pytest.approx(figures, rel=2e-4 if metric == "amount" else 1e-6)
     trained = uplift.SPEC.train(people, settings, None)
     assert trained.status == "too_little_data"
     assert "no experiment with people of whom orders before it are known" in trained.reason

@@ -62,6 +62,21 @@ def test_both_are_scikit_uplifts(kind, measure, seed):
         assert measure(y, score, t) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Function stable_cumsum:FutureWarning")
+def test_both_are_what_scikit_uplift_itself_says():
+    theirs = pytest.importorskip("sklift.metrics", reason="scikit-uplift: extra bench")
+    for seed in range(20):
+        x, t, y = experiment(300, seed)
+        for score in (x, np.round(x, 1), -x):
+            assert qini_auc(y, score, t) == pytest.approx(
+                theirs.qini_auc_score(y, score, t), abs=1e-12
+            )
+            assert auuc(y, score, t) == pytest.approx(
+                theirs.uplift_auc_score(y, score, t), abs=1e-12
+            )
+
+
 def test_the_worked_example():
     """Four people: treated who responds first, then held back, held back who responds, treated."""
     x, gain = qini_curve([1, 0, 1, 0], [4, 3, 2, 1], [1, 0, 0, 1])

@@ -14,7 +14,7 @@ from ml.evaluation.result import (
     TrainingResult,
     evaluation_frame,
 )
-from ml.uplift.experiments import COLUMNS, experiment_results
+from ml.experiments.campaigns import COLUMNS, experiment_results
 from ml.uplift.model import SKOPS_TRUSTED_TYPES, UpliftModel
 from ml.uplift.training import train_uplift
 

@@ -284,11 +284,15 @@ def analysis_asset(spec: AnalysisSpec) -> dg.AssetsDefinition:
         with plain_failures(), warehouse.writer() as db:
             settings = run_settings(db)
             computed = spec.compute(spec.frames(db, settings), settings)
-            for table, types in spec.tables.items():
-                rows = replace_table(db, table, types, computed[table], settings.as_of)
+            rows = {
+                table: replace_table(db, table, types, computed[table], settings.as_of)
+                for table, types in spec.tables.items()
+            }
+            spec.afterwards(db, settings)
+            for table, count in rows.items():
                 yield dg.MaterializeResult(
                     asset_key=dg.AssetKey(["scores", table]),
-                    metadata={"dagster/row_count": rows},
+                    metadata={"dagster/row_count": count},
                 )
 
     return analysis

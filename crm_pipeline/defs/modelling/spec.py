@@ -115,6 +115,7 @@ class AnalysisSpec:
         reads: Tables that it reads, ``schema.table``.
         frames: Reads what it needs, rows in key order.
         compute: Frames in, one frame a table out.
+        afterwards: What else is done once its tables are written.
     """
 
     name: str
@@ -124,6 +125,9 @@ class AnalysisSpec:
     reads: Sequence[str]
     frames: Callable[[duckdb.DuckDBPyConnection, RunSettings], Frames]
     compute: Callable[[Frames, RunSettings], Mapping[str, pd.DataFrame]]
+    afterwards: Callable[[duckdb.DuckDBPyConnection, RunSettings], None] = lambda _con, _settings: (
+        None
+    )
 
     @property
     def is_late(self) -> bool:

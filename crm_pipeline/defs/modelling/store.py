@@ -42,6 +42,13 @@ create table if not exists control.model_cards (
     model varchar not null, model_version varchar not null, card varchar not null,
     primary key (model, model_version))
 """
+OFFERED_TABLE = """
+create table if not exists control.offered (
+    as_of date not null, customer_key varchar not null, offer varchar not null,
+    expected_gain_amount decimal(18,4) not null, cost_amount decimal(18,4) not null,
+    margin_rate double not null, primary key (as_of, customer_key))
+"""
+"""What was expected of the offers on the day they were made; the allocation itself is replaced."""
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,13 @@ from crm_pipeline.defs.landing.guard import Guard, guarding
 from crm_pipeline.defs.landing.prepare import RefusedFileError
 from crm_pipeline.defs.landing.rebuild import Scratch, land_again
 from crm_pipeline.defs.landing.sqltext import identifier
-from crm_pipeline.defs.modelling.store import EVALUATION_TABLE, STATUS_TABLE
+from crm_pipeline.defs.modelling.store import EVALUATION_TABLE, OFFERED_TABLE, STATUS_TABLE
 from crm_pipeline.defs.publication.records import Publication, ensure_records
 from crm_pipeline.errors import UserError
 from crm_pipeline.resources.tracking_store import DATABASE
 from crm_pipeline.settings import Settings
 
-_COPIED = ("publications", "restatements", "model_candidates", "model_evaluations")
+_COPIED = ("publications", "restatements", "model_candidates", "model_evaluations", "offered")
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,7 @@ def _write_control(con: duckdb.DuckDBPyConnection, moment: Moment) -> None:
     ensure_records(con)
     con.execute(STATUS_TABLE)
     con.execute(EVALUATION_TABLE)
+    con.execute(OFFERED_TABLE)
     present = _tables(con, "control")
     for table in _COPIED:
         if table in present:

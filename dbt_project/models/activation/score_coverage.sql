@@ -4,7 +4,7 @@
     'customer_uplift', 'opportunity_scores', 'product_reorder', 'sales_forecast', 'subscription_churn'
 ] -%}
 {%- set without_status = [
-    'comment_sentiment', 'customer_clv_horizons', 'customer_learned_score', 'customer_next_order',
+    'audience_results', 'comment_sentiment', 'customer_clv_horizons', 'customer_learned_score', 'customer_next_order',
     'customer_reasons', 'customer_recommendations', 'customer_score_weights', 'experiment_results',
     'product_rules', 'sales_forecast_accuracy', 'satisfaction_drivers', 'segment_comparison',
     'segment_drift', 'segment_profiles', 'segment_rules', 'segment_transitions',

@@ -54,7 +54,7 @@ def _frames(con: duckdb.DuckDBPyConnection, _settings: RunSettings) -> Frames:
 
 
 def _compute(frames: Frames, _settings: RunSettings) -> Mapping[str, pd.DataFrame]:
-    from ml.uplift.experiments import experiment_results
+    from ml.experiments.campaigns import experiment_results
 
     found = experiment_results(frames["people"], frames["designs"])
     return {"experiment_results": found.round(DIGITS)}
@@ -62,7 +62,7 @@ def _compute(frames: Frames, _settings: RunSettings) -> Mapping[str, pd.DataFram
 
 SPEC = AnalysisSpec(
     name="experiments",
-    package="uplift",
+    package="experiments",
     tables={"experiment_results": TYPES},
     description="What each arm of an experiment changed, with tests and a verdict. Grain: one row "
     "per campaign, arm, outcome and method.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from crm_pipeline.defs.modelling.spec import AnalysisSpec, Frames
-from crm_pipeline.defs.modelling.store import RunSettings, frame
+from crm_pipeline.defs.modelling.store import OFFERED_TABLE, RunSettings, frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +82,26 @@ def _compute(frames: Frames, _settings: RunSettings) -> Mapping[str, pd.DataFram
     }
 
 
+def remember(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> None:
+    """Keep what is expected of today's offers; of earlier ones, what an audience was sent by.
+
+    Where today's were sent already, and are now computed again, what was sent stays.
+    """
+    con.execute(OFFERED_TABLE)
+    con.execute(
+        "delete from control.offered where (as_of, customer_key) not in "
+        "(select (assigned_on, customer_key) from control.audience_assignments) "
+        "or customer_key not in (select customer_key from marts.dim_customers)"
+    )
+    con.execute(
+        "insert or ignore into control.offered select ?, allocation.customer_key, "
+        "allocation.offer, allocation.expected_gain_amount, allocation.cost_amount, "
+        "offers.margin_rate from scores.offer_allocation as allocation "
+        "inner join seeds.offers as offers using (offer)",
+        [settings.as_of],
+    )
+
+
 SPEC = AnalysisSpec(
     name="next_offer",
     package="allocation",
@@ -96,7 +116,10 @@ SPEC = AnalysisSpec(
         "marts.customer_consents",
         "seeds.offers",
         "seeds.offer_limits",
+        # what was sent decides what is remembered
+        "control.audience_assignments",
     ),
     frames=_frames,
     compute=_compute,
+    afterwards=remember,
 )

@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.evaluation.metrics import holm
-from ml.uplift.effects import Effect, cuped, sample_ratio, two_proportions, welch
-from ml.uplift.power import detectable_effect
-from ml.uplift.sequential import EXPECTED_EFFECT, always_valid_p
+from ml.experiments.effects import Effect, cuped, sample_ratio, two_proportions, welch
+from ml.experiments.power import detectable_effect
+from ml.experiments.sequential import EXPECTED_EFFECT, always_valid_p
 
 OUTCOMES = {"response": "responses", "conversion": "conversions", "amount": "response_amount"}
 """Outcome -> column of the people; the names are those of the mart ``campaign_effect``."""

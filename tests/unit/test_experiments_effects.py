@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ml.evaluation.metrics import holm
-from ml.uplift.effects import cuped, sample_ratio, two_proportions, welch
-from ml.uplift.power import (
+from ml.experiments.effects import cuped, sample_ratio, two_proportions, welch
+from ml.experiments.power import (
     detectable_effect,
     people_for_means,
     people_for_rates,
     power_of_rates,
 )
-from ml.uplift.sequential import always_valid_interval, always_valid_p, looks_boundaries
+from ml.experiments.sequential import always_valid_interval, always_valid_p, looks_boundaries
 
 # what references.md section 5 states: effect, z or t
 HILLSTROM = {

@@ -2,7 +2,7 @@
 
 Belongs here: one comparison at a time, arrays in, an ``Effect`` out. Does not: when to look
 (``sequential.py``), how many people it takes (``power.py``), or many experiments at once
-(``experiments.py``).
+(``campaigns.py``, ``audiences.py``), nor what was known before (``adjusted.py``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Effect:
         high: Upper end.
         statistic: z or t.
         p_value: Two-sided; NaN where nothing varies.
-        variance_removed_share: What CUPED took off the outcome's variance; 0 without it.
+        variance_removed_share: What an adjustment took off the outcome's variance; 0 without one.
     """
 
     treated_count: int
@@ -151,6 +151,22 @@ def sample_ratio(counts: Sequence[int], planned_shares: Sequence[float]) -> floa
     expected = shares / shares.sum() * seen.sum()
     statistic = float(((seen - expected) ** 2 / expected).sum())
     return float(stats.chi2.sf(statistic, seen.size - 1))
+
+
+def exact_sample_ratio(treated_count: int, control_count: int, control_share: float) -> float:
+    """Return the exact binomial p-value that two groups came out as planned; NaN with nobody.
+
+    Valid for any size, where the chi-square of ``sample_ratio`` needs five expected in each group.
+
+    Raises:
+        ValueError: The planned share is not between 0 and 1.
+    """
+    if not 0 < control_share < 1:
+        raise ValueError("the planned share of those held back must lie between 0 and 1")
+    people = treated_count + control_count
+    if people == 0:
+        return NAN
+    return float(stats.binomtest(control_count, people, control_share).pvalue)
 
 
 def _column(values: ArrayLike) -> FloatArray:
