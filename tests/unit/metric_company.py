@@ -40,7 +40,8 @@ SCALES = ((1, 5), (0, 10), (0, 10), (1, 3), (0, 100))
 # what the marts promise of their columns together, and chance would break
 CONSISTENT = """
 update marts.fct_tickets set
-    first_response_on = least(opened_on + (first_response_hours::int % 40), date '2025-06-17') where opened_on is not null;
+    first_response_on = least(opened_on + (first_response_hours::int % 40), date '2025-06-17')
+    where opened_on is not null;
 update marts.fct_tickets set first_response_on = null where first_response_hours is null;
 update marts.fct_tickets set first_response_hours = null, first_response_business_hours = null
     where first_response_on is null;

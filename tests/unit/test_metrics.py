@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 from crm_pipeline.defs.quality.metric_agreement import is_same, metrics_agree
-from crm_pipeline.defs.quality.metric_marts import ALL_BY_MONTH, METRIC_MARTS, MetricMart, columns_of
+from crm_pipeline.defs.quality.metric_marts import (
+    ALL_BY_MONTH,
+    METRIC_MARTS,
+    MetricMart,
+    columns_of,
+)
 from crm_pipeline.defs.quality.metric_routes import ROUTES, Combined, Route
 from crm_pipeline.explain.metrics import METRICS
 from crm_pipeline.explain.purchases import METRICS as PURCHASES
@@ -293,7 +298,8 @@ def test_a_lie_about_a_metric_by_month_is_named(lie: str):
 def test_a_wide_mart_says_which_metric_each_of_its_columns_is():
     named = {name for mart in METRIC_MARTS for name in mart.columns.values()}
     assert named <= set(metric_names())
-    assert columns_of("net_amount") == ["marts.kpi_monthly.net_amount", "marts.kpi_daily.net_amount"]
+    places = ["marts.kpi_monthly.net_amount", "marts.kpi_daily.net_amount"]
+    assert columns_of("net_amount") == places
     assert columns_of("promoter_count") == []
 
 

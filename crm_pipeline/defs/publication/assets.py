@@ -48,6 +48,8 @@ _CONTRACTS = sources_from_manifest(_MANIFEST)
 _BEHIND_KPIS = tables_behind(_MANIFEST)
 _KEPT = ("check_bounds", "model_cards", "model_drift", "model_scorecard", "score_history")
 """Tables of ``control`` that are published as they are."""
+
+
 def _meta(con: duckdb.DuckDBPyConnection, name: str, rows: pd.DataFrame | str) -> None:
     table = META_TABLES[name]
     writing.write_meta(

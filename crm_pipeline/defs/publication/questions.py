@@ -26,7 +26,7 @@ Questions that the published file answers, by area: {count} queries. Each runs a
 `published/crm.duckdb`, with the DuckDB command line, from Python or R ([how](analysts.md)), or with
 `crm query`; the file holds them itself, in `meta.sample_queries`. The tests run every one.
 
-This page is made from `crm_pipeline/defs/publication/sample_queries.yml` by `make docs-pages`.
+This page is made from `crm_pipeline/defs/publication/sample_queries.yml` by `make docs`.
 """
 
 
@@ -48,14 +48,11 @@ class SampleQuery:
 
 
 def sample_queries() -> list[SampleQuery]:
-    """Return the sample queries, in the order of the page."""
-    by_area: Mapping[str, Sequence[Mapping[str, str]]] = yaml.safe_load(
-        _QUERIES.read_text(encoding="utf-8")
-    )
+    """Return the sample queries."""
+    listed: Sequence[Mapping[str, str]] = yaml.safe_load(_QUERIES.read_text(encoding="utf-8"))
     return [
-        SampleQuery(area, one["title"], one["question"], one["sql"].strip())
-        for area, queries in by_area.items()
-        for one in queries
+        SampleQuery(one["area"], one["title"], one["question"], one["sql"].strip())
+        for one in listed
     ]
 
 

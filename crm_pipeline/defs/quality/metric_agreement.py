@@ -38,7 +38,7 @@ class Agreement:
 
 
 def tables_compared() -> list[str]:
-    """Return ``schema.table`` of every mart with metrics and of every fact they are held against."""
+    """Return ``schema.table`` of the marts with metrics and the facts they are held against."""
     facts = [r.table for r in ROUTES.values() if isinstance(r, Route) and "(" not in r.table]
     return sorted({ALL_BY_MONTH, *facts, *(mart.table for mart in METRIC_MARTS)})
 
