@@ -1,4 +1,4 @@
-"""``crm metric``'s questions: what a figure can be asked by can be a condition, and says the same."""
+"""``crm metric``: what a figure can be asked by can be a condition too, and says the same."""
 
 from __future__ import annotations
 
