@@ -69,7 +69,8 @@ bench: setup
 	$(BIN)/python -m tests.benchmarks
 
 docs: setup
-	$(BIN)/python -m crm_pipeline.resources.dbt docs
+	@$(BIN)/python -m crm_pipeline.defs.publication.questions
+	@$(BIN)/python -m crm_pipeline.resources.dbt_docs
 
 lock:
 	$(BIN)/uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --all-extras --python-version 3.11 --custom-compile-command "make lock" pyproject.toml -o requirements.lock

@@ -13,6 +13,19 @@ from importlib import import_module
 
 from crm_pipeline.errors import UserError
 
+_ASKING = """  crm query "select month, net_amount from marts.kpi_monthly order by month"
+  crm query "from meta.dictionary where column_name = 'clv_amount'"
+  crm query "from meta.sample_queries" --format csv"""
+_FIGURES = """  crm metric net_amount --by month
+  crm metric net_amount,order_count --by month,segment --from 2026-01 --to 2026-06
+  crm metric sla_met_rate --by category --where "channel in (email, phone)"
+  crm metric gross_amount --by country --where "country is not null" --format csv"""
+_NAMES = """  crm metrics
+  crm metrics net_amount      its definition, and what --by and --where take"""
+_FILES = """  crm export --to exports customer_360 kpi_monthly
+  crm export --to exports --format csv marts.fct_orders
+  crm export --to exports --format parquet"""
+
 
 def _command(path: str) -> Callable[[argparse.Namespace], int]:
     module, _, name = path.partition(":")
@@ -37,8 +50,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, path: str, text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
+    def add(name: str, path: str, text: str, examples: str = "") -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=f"examples:\n{examples}" if examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         command.set_defaults(call=_command(path))
         return command
 
@@ -64,22 +83,32 @@ def build_parser() -> argparse.ArgumentParser:
     status = add("status", "status:status", "freshness, checks, quarantine, champions")
     status.add_argument("--json", action="store_true")
 
-    query = add("query", "query:query", "ask the published file, read-only")
+    query = add("query", "query:query", "ask the published file, read-only", _ASKING)
     query.add_argument("sql", metavar="SQL")
     query.add_argument("--format", choices=["table", "csv", "json"], default="table")
 
-    metric = add("metric", "metric:metric", "figures by name, as net_amount --by month")
+    metric = add("metric", "metric:metric", "figures by name, as net_amount --by month", _FIGURES)
     metric.add_argument("names", metavar="NAME[,NAME...]")
     metric.add_argument("--by", metavar="NAME[,NAME...]", help="periods and dimensions")
-    metric.add_argument("--where", action="append", default=[], metavar="CONDITION")
+    metric.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="NAME = VALUE, NAME in (A, B), NAME is null; given twice, both hold",
+    )
+    metric.add_argument("--from", dest="first", metavar="DATE", help="2026-11-22, 2026-11 or 2026")
+    metric.add_argument("--to", dest="last", metavar="DATE", help="inclusive, as 2026-11")
     metric.add_argument("--format", choices=["table", "csv", "json"], default="table")
     metric.add_argument("--sql", action="store_true", help="print the SQL instead of running it")
 
-    metrics = add("metrics", "metric:metrics", "list the metrics with their definitions")
+    metrics = add("metrics", "metric:metrics", "list the metrics with their definitions", _NAMES)
     metrics.add_argument("name", nargs="?", metavar="NAME", help="one, and what it can be asked by")
     metrics.add_argument("--json", action="store_true")
 
-    export = add("export", "export:export", "published tables as Excel, CSV or Parquet files")
+    export = add(
+        "export", "export:export", "published tables as Excel, CSV or Parquet files", _FILES
+    )
     export.add_argument("tables", nargs="*", metavar="TABLE", help="default: all marts and scores")
     export.add_argument("--format", choices=["xlsx", "csv", "parquet"], default="xlsx")
     export.add_argument("--to", metavar="DIR", required=True, help="made if it is not there")

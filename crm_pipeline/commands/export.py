@@ -26,10 +26,12 @@ from crm_pipeline.settings import load_settings
 EXCEL_ROWS = 1_048_576
 """Rows of a worksheet, its header included."""
 BATCH = 10_000
-_FORMULA = re.compile(r"^[=+\-@\t\r\n]")
-"""How a text begins that a spreadsheet executes (OWASP, CSV Injection)."""
+_FORMULA = re.compile(r"^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""How a text begins that a spreadsheet executes (OWASP, CSV Injection), full-width signs too."""
 _EXCEL_DIGITS = 15
-"""Excel's numbers are doubles: an integer of more digits is written as text, whole."""
+"""Excel's numbers are doubles: a number of more digits is written as text, whole."""
+_EXCEL_FIRST_YEAR = 1900
+"""Excel knows no earlier day: it is written as text."""
 _SHEET_NAME = 31
 _CELL_LENGTH = 32_767
 
@@ -188,11 +190,13 @@ def _write_xlsx(db: duckdb.DuckDBPyConnection, schema: str, name: str, file: Pat
             sheet.set_column(column, column, max(12, min(len(title) + 2, 40)), _look(formats, kind))
         sheet.freeze_panes(1, 0)
         sheet.write_row(0, 0, relation.columns, formats["header"])
-        count = 0
+        count = cut = 0
         for count, values in enumerate(_rows(relation), 1):
             for column, value in enumerate(values):
-                _write_cell(sheet, count, column, value, formats)
+                cut += _write_cell(sheet, count, column, value, formats)
         sheet.autofilter(0, 0, max(count, 1), len(kinds) - 1)
+    if cut:
+        print(f"{schema}.{name}: {cut:,} texts cut to the {_CELL_LENGTH:,} signs of a cell")
     return count
 
 
@@ -204,23 +208,35 @@ def _look(formats: dict[str, Any], kind: str) -> Any:
     return formats["amount"] if kind.startswith("DECIMAL") else None
 
 
-def _write_cell(sheet: Any, row: int, column: int, value: Any, formats: dict[str, Any]) -> None:
-    """Write one value; a number too long for Excel is text, what is no number stays empty."""
+def _write_cell(sheet: Any, row: int, column: int, value: Any, formats: dict[str, Any]) -> bool:
+    """Write one value, and say whether its text was too long.
+
+    What Excel cannot keep as what it is, a long number or an early day, is text; what is no number
+    stays empty.
+    """
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return
+        return False
     if isinstance(value, bool):
         sheet.write_boolean(row, column, value)
-    elif isinstance(value, int) and len(str(abs(value))) > _EXCEL_DIGITS:
-        sheet.write_string(row, column, str(value))
-    elif isinstance(value, int | float | Decimal):
+    elif isinstance(value, int | float | Decimal) and not _is_long(value):
         sheet.write_number(
             row, column, value, formats["amount"] if isinstance(value, Decimal) else None
         )
-    elif isinstance(value, datetime):
-        sheet.write_datetime(row, column, value, formats["timestamp"])
-    elif isinstance(value, date):
-        sheet.write_datetime(row, column, value, formats["date"])
+    elif isinstance(value, date) and value.year >= _EXCEL_FIRST_YEAR:
+        is_day = not isinstance(value, datetime)
+        sheet.write_datetime(row, column, value, formats["date" if is_day else "timestamp"])
     else:
         text = str(value)
         look = formats["text"] if _FORMULA.match(text) else None
         sheet.write_string(row, column, text[:_CELL_LENGTH], look)
+        return len(text) > _CELL_LENGTH
+    return False
+
+
+def _is_long(value: float | Decimal) -> bool:
+    """Whether a whole or decimal number has more digits than a double keeps."""
+    if isinstance(value, float):
+        return False
+    if isinstance(value, int):
+        return len(str(abs(value))) > _EXCEL_DIGITS
+    return len(value.normalize().as_tuple().digits) > _EXCEL_DIGITS

@@ -17,7 +17,9 @@ def metric(options: argparse.Namespace) -> int:
     """Print one or more metrics by periods and dimensions."""
     from crm_pipeline.resources.metrics import metric_sql
 
-    sql = metric_sql(_split(options.names), _split(options.by or ""), options.where)
+    sql = metric_sql(
+        _split(options.names), _split(options.by or ""), options.where, options.first, options.last
+    )
     if options.sql:
         print(sql)
         return 0

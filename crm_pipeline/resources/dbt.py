@@ -1,7 +1,6 @@
 """The dbt project as Dagster sees it: a prepared manifest and a command that does not parse.
 
-``python -m crm_pipeline.resources.dbt`` prepares the manifest (``make setup`` calls it);
-``... docs`` writes dbt's documentation.
+``python -m crm_pipeline.resources.dbt`` prepares the manifest (``make setup`` calls it).
 """
 
 from __future__ import annotations
@@ -45,9 +44,14 @@ def project_digest() -> str:
     return digest.hexdigest()
 
 
-def _invoke(
+def invoke(
     arguments: Sequence[str], target: Path = PROJECT / "target", sources: str = "demo"
 ) -> None:
+    """Run dbt in this process on a warehouse below ``target``, where its artefacts go too.
+
+    Raises:
+        UserError: It failed; the message is dbt's.
+    """
     from dbt.cli.main import dbtRunner
 
     # The manifest holds the database's name, which DuckDB takes from the file's: whatever home
@@ -89,19 +93,24 @@ def ensure_manifest() -> dict[str, Any]:
         # two processes that found it stale would read each other's half-written files
         with exclusive(_DIGEST.with_suffix(".lock"), wait_seconds=300):
             if not _is_prepared(digest):
-                _invoke(["parse"])
+                invoke(["parse"])
                 _DIGEST.write_text(digest)
     manifest: dict[str, Any] = json.loads(MANIFEST.read_bytes())
     return manifest
+
+
+def every_source(manifest: dict[str, Any]) -> str:
+    """Return the names of all sources, as ``CRM_SOURCES`` takes them."""
+    raw = {n["source_name"] for n in manifest["sources"].values() if n["schema"] == "raw"}
+    return ",".join(sorted(raw))
 
 
 def prepare_lineage(manifest: dict[str, Any]) -> None:
     """Compile every model with all sources enabled, and keep which column comes from which."""
     if _LINEAGE.is_file() and json.loads(_LINEAGE.read_bytes())["digest"] == _DIGEST.read_text():
         return
-    sources = {n["source_name"] for n in manifest["sources"].values() if n["schema"] == "raw"}
     with tempfile.TemporaryDirectory() as folder:
-        _invoke(["compile", "--no-introspect"], Path(folder), ",".join(sorted(sources)))
+        invoke(["compile", "--no-introspect"], Path(folder), every_source(manifest))
         compiled = json.loads((Path(folder) / "manifest.json").read_bytes())
     seeds = {}
     for unique_id, node in compiled["nodes"].items():
@@ -150,6 +159,3 @@ def dbt_project() -> DbtProject:
 
 if __name__ == "__main__":
     prepare_lineage(ensure_manifest())
-    if sys.argv[1:] == ["docs"]:
-        _invoke(["docs", "generate", "--empty-catalog"])
-        print("dbt documentation: dbt_project/target/index.html")

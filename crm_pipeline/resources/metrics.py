@@ -13,15 +13,12 @@ from functools import cache
 from typing import Any
 
 from crm_pipeline.errors import UserError
+from crm_pipeline.resources import metric_conditions
 from crm_pipeline.resources.dbt import PROJECT, ensure_manifest
+from crm_pipeline.resources.metric_conditions import TIME
 from crm_pipeline.settings import no_telemetry
 
 PERIODS = ("day", "week", "month", "quarter", "year")
-_TIME = "metric_time"
-_CONDITION = re.compile(
-    r"^\s*(?P<name>\w+)\s*(?P<operator>>=|<=|!=|<>|=|>|<)\s*(?P<value>'(?:[^']|'')*'|-?[\w.\-]+)\s*$"
-)
-_NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,8 @@ def metric_names() -> list[str]:
 def _dimensions(names: Sequence[str]) -> dict[str, str]:
     """Return short name -> MetricFlow's name of what these metrics can be asked by.
 
-    A short name is the dimension's own. Of several with one name the nearest has it: the channel of
+    That is each dimension, and what facts name by a key: customer, product, campaign, owner. A
+    short name is the dimension's own. Of several with one name the nearest has it: the channel of
     the answer, not that of its ticket; the country of the line's customer, not that of its order's
     customer. Two as near as each other have none.
     """
@@ -115,7 +113,7 @@ def _dimensions(names: Sequence[str]) -> dict[str, str]:
             dimension.semantic_model_reference.semantic_model_name not in own,
         )
         for dimension in engine().simple_dimensions_for_metrics(list(names))
-        if dimension.name != _TIME and dimension.type.value == "categorical"
+        if dimension.name != TIME and dimension.type.value == "categorical"
     }
     nearest: dict[str, list[str]] = {}
     for name in sorted(known, key=lambda name: (known[name], name)):
@@ -123,7 +121,8 @@ def _dimensions(names: Sequence[str]) -> dict[str, str]:
         if not same or known[same[0]] == known[name]:
             same.append(name)
     short = {own: full for own, (full, *others) in nearest.items() if not others}
-    return short | {name: name for name in sorted(known) if name not in short.values()}
+    keys = {entity.name: entity.name for entity in engine().entities_for_metrics(list(names))}
+    return keys | short | {name: name for name in sorted(known) if name not in short.values()}
 
 
 def _own_models(names: Sequence[str]) -> set[str]:
@@ -147,19 +146,27 @@ def _periods(names: Sequence[str]) -> tuple[str, ...]:
     finest = [
         dimension.type_params.time_granularity.value
         for dimension in engine().simple_dimensions_for_metrics(list(names))
-        if dimension.name == _TIME
+        if dimension.name == TIME
     ]
     return PERIODS[max(map(PERIODS.index, finest), default=0) :]
 
 
-def metric_sql(names: Sequence[str], by: Sequence[str] = (), where: Sequence[str] = ()) -> str:
+def metric_sql(
+    names: Sequence[str],
+    by: Sequence[str] = (),
+    where: Sequence[str] = (),
+    first: str | None = None,
+    last: str | None = None,
+) -> str:
     """Return the SQL that answers a question, over the tables of schema ``marts``.
 
     Args:
         names: Metrics.
         by: Periods (``PERIODS``), short names of dimensions, or MetricFlow's own names.
-        where: Conditions, all of which hold: ``name operator value``, the name as for ``by``; a
-            period is compared with the first day of one, as in ``month >= 2026-01-01``.
+        where: Conditions, all of which hold, as ``metric_conditions.condition`` reads them; names
+            as for ``by``.
+        first: Day, month, quarter or year from which facts count.
+        last: Day, month, quarter or year up to and including which they count.
 
     Raises:
         UserError: A metric or dimension is unknown, or a condition cannot be read.
@@ -175,10 +182,13 @@ def metric_sql(names: Sequence[str], by: Sequence[str] = (), where: Sequence[str
     group_by = [_resolved(name, names, dimensions) for name in by]
     if len(set(group_by)) < len(group_by):
         raise UserError(f"--by {','.join(by)} names one thing twice.")
+    constraints = [
+        metric_conditions.condition(text, lambda name: _resolved(name, names, dimensions))
+        for text in where
+    ]
+    constraints += metric_conditions.between(first, last, _periods(names)[0])
     request = MetricFlowQueryRequest.create(
-        metric_names=list(names),
-        group_by_names=group_by,
-        where_constraints=[_condition(text, names, dimensions) for text in where],
+        metric_names=list(names), group_by_names=group_by, where_constraints=constraints
     )
     try:
         sql = str(engine().explain(request).sql_statement.sql)
@@ -187,7 +197,7 @@ def metric_sql(names: Sequence[str], by: Sequence[str] = (), where: Sequence[str
         raise UserError(f"{', '.join(names)} cannot be asked so: {reason}") from None
     sql = re.sub(r'"\w+"\."(marts|scores)"\.', r'"\1".', sql)
     asked = [
-        f'{f"cast({full} as date)" if full.startswith(_TIME) else full} as "{name}"'
+        f'{f"cast({full} as date)" if full.startswith(TIME) else full} as "{name}"'
         for full, name in zip(group_by, by, strict=True)
     ]
     order = f"\norder by {', '.join(map(str, range(1, len(asked) + 1)))}" if asked else ""
@@ -197,8 +207,8 @@ def metric_sql(names: Sequence[str], by: Sequence[str] = (), where: Sequence[str
 def _resolved(name: str, names: Sequence[str], dimensions: dict[str, str]) -> str:
     periods = _periods(names)
     if name in periods:
-        return f"{_TIME}__{name}"
-    if name.startswith(f"{_TIME}__") or name in dimensions.values():
+        return f"{TIME}__{name}"
+    if name.startswith(f"{TIME}__") or name in dimensions.values():
         return name
     if name in dimensions:
         return dimensions[name]
@@ -208,25 +218,3 @@ def _resolved(name: str, names: Sequence[str], dimensions: dict[str, str]) -> st
         return longer[0]
     offered = ", ".join((*periods, *sorted(dimensions)))
     raise UserError(f"{', '.join(names)} cannot be asked by {name}; by {offered} they can.")
-
-
-def _condition(text: str, names: Sequence[str], dimensions: dict[str, str]) -> str:
-    """Return a condition as MetricFlow reads it; the value is a literal, whatever is in it."""
-    found = _CONDITION.match(text)
-    if found is None:
-        raise UserError(
-            f"--where {text!r} was not understood: write NAME = VALUE (or != < <= > >=), a text "
-            "with blanks in single quotes; repeat --where for a further condition."
-        )
-    name = _resolved(found["name"], names, dimensions)
-    value = found["value"]
-    if not (value.startswith("'") or _NUMBER.match(value)):
-        value = f"'{value}'"
-    if "{" in value or "}" in value:
-        raise UserError(f"--where {text!r}: a value cannot hold braces.")
-    if name.startswith(f"{_TIME}__"):
-        subject = f"{{{{ TimeDimension('{_TIME}', '{name.rpartition('__')[2]}') }}}}"
-        value = f"cast({value} as date)"
-    else:
-        subject = f"{{{{ Dimension('{name}') }}}}"
-    return f"{subject} {found['operator']} {value}"

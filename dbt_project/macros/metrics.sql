@@ -54,3 +54,47 @@
     {%- endfor -%}
     {{- exceptions.raise_compiler_error('no metric is called ' ~ name) -}}
 {%- endmacro %}
+
+
+{#- Where measures are: a list of (semantic model's table, its day, names of the measures counted by that day). -#}
+{% macro metric_places() -%}
+    {%- set places = {} -%}
+    {%- for model in _defined('semantic_models') | sort(attribute='name') if model.measures -%}
+        {%- set days = {} -%}
+        {%- for dimension in model.dimensions if dimension.type == 'time' -%}
+            {%- do days.update({dimension.name: dimension.expr or dimension.name}) -%}
+        {%- endfor -%}
+        {%- for found in model.measures -%}
+            {%- set day = days[found.agg_time_dimension or model.defaults.agg_time_dimension] -%}
+            {%- do places.setdefault((model.node_relation.alias, day), []).append(found.name) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{- return(places.items() | list) -}}
+{%- endmacro %}
+
+
+{#- Names of the metrics of some types, sorted. -#}
+{% macro metrics_of(types) -%}
+    {%- set names = [] -%}
+    {%- for found in _defined('metrics') if found.type in types -%}
+        {%- do names.append(found.name) -%}
+    {%- endfor -%}
+    {{- return(names | sort) -}}
+{%- endmacro %}
+
+
+{#- The measures of some places, each with the place's column, and whether its metric is 0 without facts. -#}
+{% macro measured_columns(places) -%}
+    {%- set is_zero = {} -%}
+    {%- for found in _defined('metrics') if found.type == 'simple' -%}
+        {%- do is_zero.update({found.name: found.type_params.measure.fill_nulls_with == 0}) -%}
+    {%- endfor -%}
+    {%- set columns = [] -%}
+    {%- for place, names in places -%}
+        {%- set at = 'place_' ~ loop.index ~ '.' -%}
+        {%- for name in names -%}
+            {%- do columns.append({'name': name, 'column': at ~ name, 'is_zero': is_zero[name]}) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{- return(columns) -}}
+{%- endmacro %}

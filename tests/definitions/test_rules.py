@@ -149,7 +149,7 @@ def test_public_marts_are_contracted_keyed_and_late_when_old(repository, manifes
             assert column["data_type"], f"{name}.{column['name']}"
 
 
-TESTED_OTHERWISE = {"dim_dates", "kpi_daily", "kpi_monthly"}
+TESTED_OTHERWISE = {"dim_dates", "kpi_daily", "kpi_monthly", "metrics_monthly"}
 """The first's smallest result is 365 rows: test_sql_marts.py holds it against Python. The
 others read more tables than a unit test can show: tests/unit/test_metrics.py."""
 

@@ -130,7 +130,9 @@ CONTRACT = {
     "reason",
     "meta.fact_knowledge": "source, table_name, document_kind, document, happened_at?, known_at, "
     "last_changed_at, is_restated",
-    "meta.sample_queries": "title, question, sql",
+    "meta.sample_queries": "area, title, question, sql",
+    "meta.metrics": "metric, label, description, published_in?",
+    "marts.metrics_monthly": "metric, month [date], is_complete, value [double]",
 }
 
 _BY_NAME = (

@@ -142,7 +142,33 @@ def test_nothing_published_and_a_file_in_the_way_are_told(home, tmp_path, monkey
     assert "nothing is published yet" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@a", "\t=1", "\r=1", "\n=1"])
+def test_what_excel_cannot_hold_as_what_it_is_becomes_text(home, tmp_path, monkeypatch, capsys):
+    """Money keeps every digit, an early day is no crash, a cut text is told."""
+    with duckdb.connect(str(home / "published" / "crm.duckdb")) as con:
+        con.execute(
+            """
+            create table marts.hard as select * from (values
+                (1234567890123.45::decimal(18,2), date '1899-12-31', '日本語 Ünï 🎈', 1.5::double),
+                (12345678901234.56::decimal(18,2), date '0001-01-01', repeat('x', 32768), null),
+                (0.10::decimal(18,2), date '1900-01-01', chr(1) || 'a', 0.1::double)
+            ) as t (amount, day_on, name, rate)
+            """
+        )
+    to = tmp_path / "out"
+    assert call(home, monkeypatch, "export", "marts.hard", "--to", str(to)) == 0
+    rows = sheet(to / "marts.hard.xlsx")
+    assert rows[1] == (1234567890123.45, "1899-12-31", "日本語 Ünï 🎈", 1.5)
+    assert rows[2] == ("12345678901234.56", "0001-01-01", "x" * 32767, None)
+    assert rows[3][0] == 0.1
+    assert "marts.hard: 1 texts cut to the 32,767 signs of a cell" in capsys.readouterr().out
+    assert call(home, monkeypatch, "export", "marts.hard", "--format", "csv", "--to", str(to)) == 0
+    with (to / "marts.hard.csv").open(encoding="utf-8-sig", newline="") as file:
+        read = list(csv.reader(file))
+    assert read[1][:3] == ["1234567890123.45", "1899-12-31", "日本語 Ünï 🎈"]
+    assert len(read[2][2]) == 32768
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@a", "\t=1", "\r=1", "\n=1", "\uff1d1"])
 def test_what_looks_like_a_formula_is_defused(text):
     assert export.defused(text) == f"'{text}"
 

@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from crm_pipeline.defs.quality.metric_marts import METRIC_MARTS
 from crm_pipeline.errors import UserError
 from crm_pipeline.resources.metrics import PERIODS, metric_sql, metrics
+from tests.pipeline.metric_answers import Shown, disagreeing
 from tests.pipeline.support import published
 from tests.pipeline.test_bad_input import call
 
@@ -63,6 +65,9 @@ def test_a_value_is_a_value_whatever_is_in_it(ask, value):
         (["order_count"], [], ["channel = 'a' or 1 = 1"], "was not understood"),
         (["order_count"], [], ["channel = '{{ x }}'"], "cannot hold braces"),
         (["order_count"], [], ["colour = red"], "cannot be asked by colour"),
+        (["churn_rate"], ["segment"], [], "cannot be asked by segment; by month, quarter, year"),
+        (["churn_rate"], [], ["country = DE"], "cannot be asked by country"),
+        (["order_count"], [], ["month = May"], "May is no date"),
     ],
 )
 def test_what_cannot_be_asked_is_told_with_what_can(names, by, where, said):
@@ -119,3 +124,71 @@ def test_a_short_name_is_the_nearest_dimension(metric, short, full):
     """The facts' own before that of what they name."""
     asked = metric_sql([metric], [short])
     assert asked == metric_sql([metric], [full]).replace(f'as "{full}"', f'as "{short}"')
+
+
+def test_the_command_says_what_is_published_of_every_metric_and_month(tiny_home):
+    with published(tiny_home) as db:
+        rows = db.execute("select metric, month, value from marts.metrics_monthly").fetchall()
+        shown = [Shown(metric, value, month) for metric, month, value in rows]
+        assert len({one.metric for one in shown}) > 130
+        assert disagreeing(db, shown) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mart", METRIC_MARTS, ids=lambda mart: mart.table)
+def test_the_command_says_what_each_column_of_a_mart_says(tiny_home, mart):
+    """The check kpis_equal_the_metrics says it of the same columns in every run."""
+    own = [*([mart.time] if mart.time else []), *mart.by.values()]
+    with published(tiny_home) as db:
+        rows = db.execute(
+            f"select {', '.join([*own, *mart.columns])} from {mart.table} where {mart.where}"
+        ).fetchall()
+        shown = [
+            Shown(
+                metric,
+                row[len(own) + number],
+                row[0] if mart.time else None,
+                mart.grain,
+                dict(zip(mart.by, row[1 if mart.time else 0 :], strict=False)),
+                mart.table,
+            )
+            for row in rows
+            if not (mart.time and row[0] is None)
+            for number, metric in enumerate(mart.columns.values())
+        ]
+        assert disagreeing(db, shown) == []
+
+
+def test_a_figure_that_the_command_contradicts_is_named(tiny_home):
+    with published(tiny_home) as db:
+        month, value = db.execute(
+            "select month, net_amount from marts.kpi_monthly order by month desc limit 1"
+        ).fetchone()
+        assert disagreeing(db, [Shown("net_amount", value, month)]) == []
+        (said,) = disagreeing(db, [Shown("net_amount", value + 1, month, where="page")])
+    assert said.startswith("page net_amount (")
+
+
+def test_a_range_of_days_counts_both_ends(ask, tiny_home):
+    told = ask("order_count", "--from", "2026-03-02", "--to", "2026-05")
+    with published(tiny_home) as db:
+        expected = db.execute(
+            "select count(*) from marts.fct_orders where ordered_on between '2026-03-02' and "
+            "'2026-05-31'"
+        ).fetchone()
+    assert (told[0]["order_count"],) == expected
+
+
+@pytest.mark.parametrize(("form", "begins"), [
+    ("csv", "month,order_count\n2"), ("json", '[\n {\n  "month": "2'), ("table", "\u250c"),
+])  # fmt: skip
+def test_every_format(tiny_home, monkeypatch, capsys, form, begins):
+    arguments = ("metric", "order_count", "--by", "month", "--format", form)
+    assert call(tiny_home, monkeypatch, *arguments) == 0
+    assert capsys.readouterr().out.startswith(begins)
+
+
+@pytest.mark.parametrize("command", ["metric", "metrics", "export", "query"])
+def test_help_shows_examples(tiny_home, monkeypatch, capsys, command):
+    assert call(tiny_home, monkeypatch, command, "--help") == 0
+    assert f"examples:\n  crm {command} " in capsys.readouterr().out

@@ -17,7 +17,7 @@ from tests.pipeline.support import ABSTAINING, published
 ONE = "rowid = (select min(rowid) from {})"
 
 PLANTED: dict[tuple[str, str], list[str]] = {
-    ("facts_equal_the_sources_total", "marts.kpi_monthly"): [
+    ("facts_equal_the_sources_total", "marts.metrics_monthly"): [
         "update marts.fct_order_items set line_amount = line_amount + 0.01 where "
         + ONE.format("marts.fct_order_items"),
         "delete from marts.fct_returns where returned_amount > 0 and return_key = (select "
@@ -25,13 +25,13 @@ PLANTED: dict[tuple[str, str], list[str]] = {
         "insert into marts.fct_order_items by name select * replace ('demo:X' as order_key) "
         "from marts.fct_order_items where line_amount > 0 limit 1",
     ],
-    ("orders_equal_their_lines", "marts.kpi_monthly"): [
+    ("orders_equal_their_lines", "marts.metrics_monthly"): [
         "delete from marts.fct_order_items where " + ONE.format("marts.fct_order_items"),
         "update marts.fct_orders set gross_amount = gross_amount + 1 where "
         + ONE.format("marts.fct_orders"),
         "delete from marts.fct_orders where " + ONE.format("marts.fct_orders"),
     ],
-    ("months_equal_the_facts", "marts.kpi_monthly"): [
+    ("months_equal_the_facts", "marts.metrics_monthly"): [
         "update marts.kpi_monthly set gross_amount = gross_amount + 10 where "
         + ONE.format("marts.kpi_monthly"),
         "delete from marts.kpi_monthly where returned_amount > 1 and month = (select max(month) "
@@ -87,7 +87,7 @@ def test_a_truth_holds_on_good_data_and_counts_each_exception(db, contracts, nam
 
 
 def test_a_truth_on_facts_is_not_asked_of_a_source_that_is_not_enabled(db, contracts):
-    truth = NAMES["facts_equal_the_sources_total", "marts.kpi_monthly"]
+    truth = NAMES["facts_equal_the_sources_total", "marts.metrics_monthly"]
     assert truth.exceptions(db, contracts, ("demo", "online_retail", "cdnow")) == 0
     assert truth.exceptions(db, contracts, ()) == 0
 

@@ -40,11 +40,14 @@ SCALES = ((1, 5), (0, 10), (0, 10), (1, 3), (0, 100))
 # what the marts promise of their columns together, and chance would break
 CONSISTENT = """
 update marts.fct_tickets set
-    first_response_on = opened_on + (first_response_hours::int % 40) where opened_on is not null;
+    first_response_on = least(opened_on + (first_response_hours::int % 40), date '2025-06-17')
+    where opened_on is not null;
 update marts.fct_tickets set first_response_on = null where first_response_hours is null;
 update marts.fct_tickets set first_response_hours = null, first_response_business_hours = null
     where first_response_on is null;
-update marts.fct_tickets set resolved_on = opened_on + (resolution_hours::int % 40);
+update marts.fct_tickets set
+    resolved_on = if(opened_on + resolution_hours::int is null, null,
+        least(opened_on + (resolution_hours::int % 40), date '2025-06-17'));
 update marts.fct_tickets set resolution_hours = null, resolution_business_hours = null
     where resolved_on is null;
 update marts.fct_survey_responses set
@@ -59,16 +62,39 @@ update marts.sales_opportunities set cycle_days = closed_on - opened_on;
 update marts.customer_rfm set as_of = date '2025-06-17';
 create table intermediate.int_opportunities__as_of as
     select *, stage as open_stage from marts.sales_opportunities;
-create table intermediate.int_customer_days (
-    customer_key varchar, ordered_on date, next_order_on date, penultimate_order_on date);
-create table intermediate.int_customer_months (
-    customer_key varchar, order_month date, previous_order_month date);
+create table intermediate.int_customer_days as
+    select customer_key, ordered_on, max(next_on) as next_order_on,
+        max_by(previous_on, number) as penultimate_order_on
+    from (
+        select customer_key, ordered_on,
+            row_number() over w as number, lag(ordered_on) over w as previous_on,
+            coalesce(lead(ordered_on) over (partition by customer_key order by ordered_on range
+                between 1 following and unbounded following), date '9999-12-31') as next_on
+        from marts.fct_orders where customer_key is not null
+        window w as (partition by customer_key order by ordered_on, order_key))
+    group by all;
+create table intermediate.int_customer_months as
+    select customer_key, order_month,
+        lag(order_month) over (partition by customer_key order by order_month)
+            as previous_order_month
+    from (select distinct customer_key, date_trunc('month', ordered_on)::date as order_month
+          from marts.fct_orders where customer_key is not null);
+update marts.campaign_performance set
+    response_rate = response_count / nullif(reached_count, 0),
+    conversion_rate = conversion_count / nullif(reached_count, 0),
+    return_on_spend = revenue_amount / nullif(cost_amount, 0);
+delete from marts.acquisition_cost where rowid not in (
+    select min(rowid) from marts.acquisition_cost group by acquisition_channel, month);
+update marts.acquisition_cost set
+    cost_per_customer_amount = cost_amount / nullif(new_customers, 0),
+    value_over_cost = value_amount / nullif(cost_amount, 0);
 create table marts.dim_dates as
     select date_on::date as date_on, date_trunc('month', date_on)::date as month
     from range(timestamp '2025-01-01', timestamp '2026-01-01', interval 1 day) as days (date_on);
 """
 BUILT = ("service_monthly", "web_daily", "web_funnel", "sales_opportunities", "sales_monthly",
-         "int_satisfaction__sums", "satisfaction_monthly", "kpi_monthly", "kpi_daily")  # fmt: skip
+         "sales_pipeline", "int_satisfaction__sums", "satisfaction_monthly", "kpi_monthly",
+         "kpi_daily", "metrics_monthly")  # fmt: skip
 
 
 def _value(draw: random.Random, name: str, kind: str) -> Any:
@@ -131,5 +157,6 @@ def random_company() -> SqlWarehouse:
             marks = ", ".join("?" * len(rows[0]))
             db.executemany(f"insert into marts.{table} values ({marks})", rows)
         db.execute(CONSISTENT)
+        create_mart(db, "sales_stage_conversion")
     warehouse.run(*BUILT)
     return warehouse

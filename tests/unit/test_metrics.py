@@ -10,20 +10,24 @@ from typing import Any
 
 import pytest
 
+from crm_pipeline.defs.quality.metric_agreement import is_same, metrics_agree
+from crm_pipeline.defs.quality.metric_marts import (
+    ALL_BY_MONTH,
+    METRIC_MARTS,
+    MetricMart,
+    columns_of,
+)
+from crm_pipeline.defs.quality.metric_routes import ROUTES, Combined, Route
 from crm_pipeline.explain.metrics import METRICS
 from crm_pipeline.explain.purchases import METRICS as PURCHASES
 from tests.unit.metric_company import create_mart, random_company
 from tests.unit.metric_dimensions import DIMENSIONS, MODELS
-from tests.unit.metric_routes import ROUTES, Combined, Route
 from tests.unit.metricflow import metric_names, metric_sql
 from tests.unit.sql_harness import SqlWarehouse
 from tests.unit.test_sql_marts import built_company
 
 DAILY = ("order_count", "active_customers", "new_customers", "returning_customers",
          "gross_amount", "returned_amount", "net_amount", "average_order_amount")  # fmt: skip
-DAILY_OF_AREAS = ("ticket_count", "resolution_count", "csat_count", "session_count",
-                  "opened_opportunity_count", "won_opportunity_count", "won_amount",
-                  "lead_count", "touch_count")  # fmt: skip
 
 OTHER_AREAS = (
     "fct_tickets", "service_monthly", "service_contacts_monthly", "fct_survey_responses",
@@ -140,13 +144,6 @@ def test_every_metric_has_a_second_route():
     assert made_of <= set(ROUTES)
 
 
-def _is_same(mine: Any, theirs: Any) -> bool:
-    """Whether two answers are; where there is nothing one says 0 and the other says nothing."""
-    if mine is None or theirs is None:
-        return not mine and not theirs
-    return float(mine) == pytest.approx(float(theirs), rel=1e-9, abs=1e-9)
-
-
 def _answers(db: Any, sql: str, keys: int) -> dict[tuple, tuple]:
     return {row[:keys]: row[keys:] for row in db.execute(sql).fetchall()}
 
@@ -155,7 +152,7 @@ def _compare(names: Sequence[str], one: dict[tuple, tuple], other: dict[tuple, t
     nothing = (None,) * len(names)
     for key in one.keys() | other.keys():
         pairs = zip(names, one.get(key, nothing), other.get(key, nothing), strict=True)
-        wrong = [(name, a, b) for name, a, b in pairs if not _is_same(a, b)]
+        wrong = [(name, a, b) for name, a, b in pairs if not is_same(a, b)]
         assert not wrong, (key, wrong)
 
 
@@ -230,83 +227,80 @@ def test_a_metric_by_every_dimension_is_what_the_facts_say(model: str):
         _compare(list(routes), answers, facts)
 
 
-def _in_mart(mart: str, time: str, by: str, names: dict[str, str], where: str = "true") -> Any:
-    return pytest.param(mart, time, by, names, where, id=mart)
-
-
-MARTS = [
-    _in_mart("kpi_monthly", "month", "", {name: name for name in METRICS}),
-    _in_mart("kpi_daily", "date_on", "", {name: name for name in (*DAILY, *DAILY_OF_AREAS)}),
-    _in_mart("service_monthly", "month", "", {
-        "ticket_count": "ticket_count", "complaint_count": "complaint_count",
-        "complaint_rate": "complaint_rate", "answered_count": "answered_ticket_count",
-        "resolved_count": "resolved_ticket_count", "reopened_count": "reopened_ticket_count",
-        "sla_judged_count": "sla_judged_ticket_count", "sla_met_rate": "sla_met_rate",
-        "contact_count": "contact_count",
-        **{f"{kind}_{hours}": f"{kind}_{hours}" for kind in ("mean", "median", "p90")
-           for hours in ("first_response_hours", "first_response_business_hours",
-                         "resolution_hours", "resolution_business_hours")},
-    }),
-    _in_mart("web_daily", "date_on", "", {
-        "session_count": "session_count", "known_customers": "visiting_customers",
-        "bounce_rate": "bounce_rate", "mean_page_count": "pages_per_session",
-        "mean_duration_seconds": "seconds_per_session", "order_sessions": "order_sessions",
-        "conversion_rate": "session_conversion_rate",
-    }),
-    _in_mart("web_funnel", "month", "session__channel, session__device", {
-        "session_count": "session_count", "conversion_rate": "session_conversion_rate",
-        **{name: name for step in ("product_view", "cart", "checkout", "order")
-           for name in (f"{step}_sessions",)},
-        **{name: name for name in ("product_view_rate", "cart_rate", "checkout_rate",
-                                   "completion_rate")},
-    }),
-    _in_mart("sales_monthly", "month", "", {
-        "opened_count": "opened_opportunity_count", "won_count": "won_opportunity_count",
-        "lost_count": "lost_opportunity_count", "win_rate": "win_rate",
-        "won_amount": "won_amount", "open_count": "opportunities_at_end",
-        "open_pipeline_amount": "pipeline_at_end_amount",
-    }),
-    _in_mart("satisfaction_monthly", "month",
-             "response__survey, response__lowest_score, response__highest_score", {
-        name: name for name in (
-            "response_count", "score_mean", "top_box_rate", "weighted_total", "weighted_score",
-            "nps_count", "nps", "comment_count", "sentiment_mean", "positive_share",
-            "negative_share")
-    }, "dimension_kind = 'all'"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("mart", "time", "by", "names", "where"), MARTS)
-def test_metricflow_says_what_the_marts_say(mart, time, by, names, where):
+@pytest.mark.parametrize("mart", METRIC_MARTS, ids=lambda mart: mart.table)
+def test_metricflow_says_what_the_marts_say(mart: MetricMart):
     """Each figure of a mart; rounded ones to their last digit."""
-    grain = "day" if time == "date_on" else "month"
-    by = [part.strip() for part in by.split(",") if part]
-    columns = [part.partition("__")[2] for part in by]
-    metrics = sorted(set(names.values()))
+    by = [f"metric_time__{mart.grain}"] if mart.grain else []
+    by += mart.by
+    keys = [f"metric_time__{mart.grain}::date"] if mart.grain else []
+    keys += mart.by
     asked: dict[tuple, dict[str, Any]] = {}
     with random_company().connection() as db:
-        for some in _few_at_a_time(metrics):
-            sql = metric_sql(some, [f"metric_time__{grain}", *by])
-            keys = ", ".join([f"metric_time__{grain}::date", *by])
-            found = _answers(db, f"select {keys}, {', '.join(some)} from ({sql})", 1 + len(by))
+        for some in _few_at_a_time(sorted(set(mart.columns.values()))):
+            sql = metric_sql(some, by)
+            found = _answers(db, f"select {', '.join([*keys, *some])} from ({sql})", len(by))
             for key, values in found.items():
                 asked.setdefault(key, {}).update(zip(some, values, strict=True))
+        own = [*([mart.time] if mart.time else []), *mart.by.values()]
         told = _answers(
             db,
-            f"select {', '.join([time, *columns])}, {', '.join(names)} from marts.{mart} "
-            f"where {where}",
-            1 + len(by),
+            f"select {', '.join([*own, *mart.columns])} from {mart.table} where {mart.where}",
+            len(own),
         )
     assert len(told) > 3
     for key, figures in told.items():
-        for name, mine in zip(names, figures, strict=True):
-            theirs = asked.get(key, {}).get(names[name])
-            if isinstance(mine, Decimal) and theirs is not None:
-                digits = -int(mine.as_tuple().exponent)
-                same = abs(float(mine) - float(theirs)) < 0.501 * 10**-digits
-            else:
-                same = _is_same(mine, theirs)
-            assert same, (key, name, mine, theirs)
+        for (column, metric), mine in zip(mart.columns.items(), figures, strict=True):
+            theirs = asked.get(key, {}).get(metric)
+            assert is_same(mine, theirs), (key, column, mine, theirs)
+
+
+def test_the_second_route_agrees_with_every_figure_of_the_marts():
+    """By month every metric there is; what the check of each run computes."""
+    with random_company().connection() as db:
+        agreement = metrics_agree(db)
+    assert agreement.wrong == {}
+    assert agreement.metrics == len(metric_names())
+    assert agreement.compared > 154 * 6
+
+
+@pytest.mark.parametrize("mart", METRIC_MARTS, ids=lambda mart: mart.table)
+def test_a_figure_that_is_not_its_metrics_is_named(mart: MetricMart):
+    column = list(mart.columns)[-1]
+    with random_company().connection() as db:
+        db.execute("begin")
+        db.execute(
+            f"update {mart.table} set {column} = {column} + 1 where rowid = (select max(rowid) "
+            f"from {mart.table} where {mart.where} and {column} > 0)"
+        )
+        wrong = metrics_agree(db).wrong
+        db.execute("rollback")
+    assert wrong[f"{mart.table}.{column}"] == 1
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "update {table} set value = value + 1 where metric = 'win_rate' and month = '2025-03-01'",
+        "delete from {table} where metric = 'win_rate' and month = '2025-03-01'",
+        "insert into {table} values ('win_rate', '2024-03-01', true, .5)",
+        "update {table} set metric = 'won_rate' where metric = 'win_rate' and month = '2025-03-01'",
+    ],
+)
+def test_a_lie_about_a_metric_by_month_is_named(lie: str):
+    with random_company().connection() as db:
+        db.execute("begin")
+        db.execute(lie.format(table=ALL_BY_MONTH))
+        wrong = metrics_agree(db).wrong
+        db.execute("rollback")
+        assert f"{ALL_BY_MONTH}.win_rate" in wrong
+
+
+def test_a_wide_mart_says_which_metric_each_of_its_columns_is():
+    named = {name for mart in METRIC_MARTS for name in mart.columns.values()}
+    assert named <= set(metric_names())
+    places = ["marts.kpi_monthly.net_amount", "marts.kpi_daily.net_amount"]
+    assert columns_of("net_amount") == places
+    assert columns_of("promoter_count") == []
 
 
 def _few_at_a_time(metrics: Sequence[str]) -> Iterator[list[str]]:
@@ -332,11 +326,7 @@ def test_metricflow_says_what_the_kpi_marts_say_of_purchases():
     assert len(asked) > 12
     for time, *values in asked:
         for name, mine, theirs in zip(metrics, by_time[time], values, strict=True):
-            if name.endswith("_amount") and mine is not None and theirs is not None:
-                same = abs(float(mine) - float(theirs)) < 0.00501
-            else:
-                same = _is_same(mine, theirs)
-            assert same, (time, name, mine, theirs)
+            assert is_same(mine, theirs), (time, name, mine, theirs)
 
 
 def test_a_company_without_other_areas_has_its_purchases_and_nothing_else():

@@ -8,7 +8,6 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 import pandas as pd
-import yaml
 
 from crm_pipeline.code_version import code_version
 from crm_pipeline.defs.landing import erasure
@@ -26,6 +25,7 @@ from crm_pipeline.defs.publication.knowledge import learn_documents, write_fact_
 from crm_pipeline.defs.publication.meta_tables import META_TABLES
 from crm_pipeline.defs.publication.notices import tell_new_warnings, warnings_of
 from crm_pipeline.defs.publication.provenance import last_check_results
+from crm_pipeline.defs.publication.questions import metric_definitions, sample_queries
 from crm_pipeline.defs.publication.restatements import find_restatements, tables_behind
 from crm_pipeline.defs.publication.swap import (
     FILE,
@@ -51,12 +51,6 @@ _KEPT = (
     "score_history",
 )  # fmt: skip
 """Tables of ``control`` that are published as they are."""
-_QUERIES = Path(__file__).parent / "sample_queries.yml"
-
-
-def sample_queries() -> pd.DataFrame:
-    """Return the sample queries: ``title``, ``question``, ``sql``."""
-    return pd.DataFrame(yaml.safe_load(_QUERIES.read_text(encoding="utf-8")))
 
 
 def _meta(con: duckdb.DuckDBPyConnection, name: str, rows: pd.DataFrame | str) -> None:
@@ -141,7 +135,8 @@ def write_publication(
         _meta(con, name, rows)
     _meta(con, "runs_since", pd.DataFrame(columns=list(META_TABLES["runs_since"].types)))
     _meta(con, "model_evaluations", evaluations)
-    _meta(con, "sample_queries", sample_queries())
+    _meta(con, "metrics", metric_definitions(_MANIFEST))
+    _meta(con, "sample_queries", pd.DataFrame([vars(one) for one in sample_queries()]))
     _meta(con, "freshness", writing.freshness(con, _TABLES))
     for _ in ("without itself", "with itself"):
         _meta(con, "dictionary", writing.dictionary(con, _TABLES))

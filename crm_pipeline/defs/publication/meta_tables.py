@@ -316,9 +316,24 @@ META_TABLES = {
             "is_restated": ("boolean", "Whether it changed after it had become known."),
         },
     ),
+    "metrics": MetaTable(
+        "Every metric: what it means and where it is; its figures by month are in "
+        "marts.metrics_monthly, by anything else `crm metric` has them. Grain: one row a metric.",
+        {
+            "metric": ("varchar", "Name, as `crm metric` takes it."),
+            "label": ("varchar", "What a page calls it."),
+            "description": ("varchar", "The definition."),
+            "published_in": (
+                "varchar",
+                "Columns that hold it, schema.table.column, comma-separated; empty where only "
+                "marts.metrics_monthly does.",
+            ),
+        },
+    ),
     "sample_queries": MetaTable(
         "Questions with the query that answers them; the tests run each. Grain: one row a query.",
         {
+            "area": ("varchar", "What the question is about; docs/sample-queries.md goes by it."),
             "title": ("varchar", "Short name."),
             "question": ("varchar", "The question."),
             "sql": ("varchar", "The query, for this file."),

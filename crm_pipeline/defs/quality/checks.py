@@ -14,6 +14,7 @@ from crm_pipeline.defs.quality.closed_months import (
     tables_behind_totals,
 )
 from crm_pipeline.defs.quality.expectations_bridge import read_for_suite, validate
+from crm_pipeline.defs.quality.metric_agreement import Agreement, metrics_agree, tables_compared
 from crm_pipeline.defs.quality.previous import read_previous
 from crm_pipeline.defs.quality.truths import LAST_MART, TRUTHS
 from crm_pipeline.resources.dbt import ensure_manifest
@@ -105,6 +106,7 @@ late_score_expectations = _expectation_checks(
 )
 
 
+_KPIS = dg.AssetCheckKey(dg.AssetKey(LAST_MART.split(".")), "kpis_equal_the_metrics")
 _CLOSED_MONTHS = dg.AssetCheckKey(dg.AssetKey(LAST_MART.split(".")), CLOSED_MONTHS)
 _BEHIND_TOTALS = tables_behind_totals(ensure_manifest())
 
@@ -150,6 +152,39 @@ def _closed_months_result(moved: Moved, *, is_rebuild: bool) -> dg.AssetCheckRes
     )
 
 
+def _kpis_spec() -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        _KPIS.name,
+        asset=_KPIS.asset_key,
+        additional_deps=[
+            dg.AssetKey(table.split(".")) for table in tables_compared() if table != LAST_MART
+        ],
+        blocking=True,
+        description="Each figure of the KPI marts is what its metric means, computed a second time "
+        "from the facts. If not: where a definition was changed on purpose, change it in "
+        "crm_pipeline/defs/quality/metric_routes.py too; else `crm run --full-refresh`.",
+    )
+
+
+def _kpis_result(agreement: Agreement) -> dg.AssetCheckResult:
+    wrong = [f"{column} in {rows} rows" for column, rows in agreement.wrong.items()]
+    said = f"{agreement.compared} figures of {agreement.metrics} metrics compared"
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        said = f"not what their metrics say: {', '.join(wrong[:5])}{more}"
+    return dg.AssetCheckResult(
+        check_name=_KPIS.name,
+        asset_key=_KPIS.asset_key,
+        passed=not wrong,
+        description=said,
+        metadata={
+            "figures_compared": agreement.compared,
+            "metrics": agreement.metrics,
+            "exceptions": sum(agreement.wrong.values()),
+        },
+    )
+
+
 def _truth_checks(schema: str, name: str) -> dg.AssetChecksDefinition:
     truths = [truth for truth in TRUTHS if truth.asset.startswith(f"{schema}.")]
 
@@ -165,7 +200,7 @@ def _truth_checks(schema: str, name: str) -> dg.AssetChecksDefinition:
             )
             for truth in truths
         ]
-        + ([_closed_months_spec()] if schema == "marts" else []),
+        + ([_kpis_spec(), _closed_months_spec()] if schema == "marts" else []),
         can_subset=True,
         pool=WRITER_POOL,
     )
@@ -186,6 +221,8 @@ def _truth_checks(schema: str, name: str) -> dg.AssetChecksDefinition:
                     description=truth.description,
                     metadata={"exceptions": exceptions},
                 )
+            if _KPIS in context.selected_asset_check_keys:
+                yield _kpis_result(metrics_agree(db))
             if _CLOSED_MONTHS in context.selected_asset_check_keys:
                 previous = read_previous(home.settings().published)
                 moved = closed_months(db, previous, home.settings(), CONTRACTS, _BEHIND_TOTALS)

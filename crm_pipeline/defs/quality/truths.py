@@ -13,7 +13,7 @@ from crm_pipeline.defs.modelling.registered import MODELS
 Contracts = Mapping[str, SourceContract]
 Counter = Callable[[duckdb.DuckDBPyConnection, Contracts, Sequence[str]], int]
 
-LAST_MART = "marts.kpi_monthly"
+LAST_MART = "marts.metrics_monthly"
 """Where truths about facts are shown: a mart that no other mart reads. Blocking on one in the
 middle would cut the dbt build in two, and only what leaves the pipeline has to wait."""
 

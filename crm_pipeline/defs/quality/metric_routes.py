@@ -1,6 +1,8 @@
 """The second route to every metric: plain SQL over the facts, written without the metrics file.
 
-A metric without an entry fails ``test_metrics.py``, so does an entry without its metric.
+Belongs here: what each metric is, said again. The check `kpis_equal_the_metrics` holds what is
+published against it in every run, the tests hold MetricFlow against it by every dimension. A metric
+without an entry fails ``test_metrics.py``, so does an entry without its metric.
 """
 
 from __future__ import annotations
@@ -35,6 +37,61 @@ def _routes(table: str, on: str, **sql: str) -> dict[str, Route]:
     return {name: Route(f"marts.{table}", on, text) for name, text in sql.items()}
 
 
+# what can only be told of a month as a whole, because it asks who was a customer before it
+_MONTH_STATES = """(
+    with span as (select as_of, horizon_days from control.run_settings),
+    months as (
+        select month, least(last_day(month), as_of) as ended_on
+        from marts.kpi_monthly cross join span),
+    bought as (
+        select customer_key, ordered_on, date_trunc('month', ordered_on)::date as month
+        from marts.fct_orders where customer_key is not null),
+    active as (select distinct customer_key, month from bought),
+    kept as (
+        select (before.month + interval 1 month)::date as month,
+            count(*) as previous_active_customers, count(now.month) as retained_customers
+        from active as before left join active as now
+            on before.customer_key = now.customer_key
+            and now.month = before.month + interval 1 month
+        group by all),
+    recent as (
+        select month, count(*) as recent_customers,
+            count(*) filter (order_count >= 2) as repeat_customers
+        from (
+            select months.month, customer_key, count(*) as order_count
+            from months inner join bought
+                on bought.ordered_on <= ended_on and bought.ordered_on > ended_on - 365
+            group by all)
+        group by all),
+    alive as (
+        select months.month, customer_key
+        from months inner join bought on bought.ordered_on < months.month cross join span
+        group by months.month, customer_key, horizon_days
+        having months.month - 1 - max(ordered_on) < horizon_days),
+    days as (
+        select customer_key, ordered_on,
+            lead(ordered_on) over (partition by customer_key order by ordered_on) as next_on
+        from (select distinct customer_key, ordered_on from bought)),
+    lost as (
+        select distinct customer_key,
+            date_trunc('month', ordered_on + horizon_days)::date as month
+        from days cross join span
+        where ordered_on + horizon_days <= as_of
+            and coalesce(next_on - ordered_on > horizon_days, true)),
+    churn as (
+        select month, count(*) as customers_at_start,
+            count(lost.customer_key) as churned_customers
+        from alive left join lost using (month, customer_key) group by all),
+    waiting as (
+        select month, count(*) as opportunities_at_end,
+            sum(opportunity_amount) as pipeline_at_end_amount
+        from months cross join span inner join marts.sales_opportunities as deals
+            on coalesce(opened_on, span.as_of) <= ended_on and (is_open or closed_on > ended_on)
+        group by all)
+    select month, columns(* exclude (month, ended_on))
+    from months left join kept using (month) left join recent using (month)
+        left join churn using (month) left join waiting using (month)
+) as month_states"""
 _PURCHASES: dict[str, Route | Combined] = {
     **_routes(
         "fct_orders", "ordered_on",
@@ -51,19 +108,20 @@ _PURCHASES: dict[str, Route | Combined] = {
                            ("gross_amount", "returned_amount")),
     "average_order_amount": Combined("gross_amount / nullif(order_count, 0)",
                                      ("gross_amount", "order_count")),
-    # crm explain recomputes these from the facts, month by month: tests/pipeline/test_explain.py
-    **_routes(
-        "kpi_monthly", "month",
-        **{
-            name: f"max_by({name}, month)"
-            for name in ("retained_customers", "previous_active_customers", "repeat_customers",
-                         "recent_customers", "churned_customers", "customers_at_start",
-                         "opportunities_at_end", "pipeline_at_end_amount")
-        },
-        retention_rate="max_by(retained_customers / nullif(previous_active_customers, 0), month)",
-        repurchase_rate="max_by(repeat_customers / nullif(recent_customers, 0), month)",
-        churn_rate="max_by(churned_customers / nullif(customers_at_start, 0), month)",
-    ),
+    **{
+        name: Route(_MONTH_STATES, "month", f"max_by({name}, month)")
+        for name in ("retained_customers", "previous_active_customers", "repeat_customers",
+                     "recent_customers", "churned_customers", "customers_at_start",
+                     "opportunities_at_end", "pipeline_at_end_amount")
+    },
+    **{
+        name: Route(_MONTH_STATES, "month", f"max_by({part} / nullif({whole}, 0), month)")
+        for name, part, whole in (
+            ("retention_rate", "retained_customers", "previous_active_customers"),
+            ("repurchase_rate", "repeat_customers", "recent_customers"),
+            ("churn_rate", "churned_customers", "customers_at_start"),
+        )
+    },
 }  # fmt: skip
 _HOURS = ("first_response_hours", "first_response_business_hours", "resolution_hours",
           "resolution_business_hours")  # fmt: skip
