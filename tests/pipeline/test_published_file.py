@@ -118,7 +118,7 @@ def test_every_sample_query_answers(db):
     }
     assert abstaining <= {
         "scores.comment_sentiment", "scores.customer_uplift", "scores.offer_allocation",
-        "scores.offer_allocation_summary", "scores.opportunity_scores",
+        "scores.lead_conversion", "scores.offer_allocation_summary", "scores.opportunity_scores",
         "scores.subscription_churn", "scores.subscription_reasons",
     }  # fmt: skip
     empty = [sql for _, sql in queries if not db.execute(sql).fetchall()]
