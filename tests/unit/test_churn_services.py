@@ -17,9 +17,9 @@ from ml.churn.contracts import FEWEST_ROWS, ContractDesign, check_contracts
 from ml.churn.kinds import CONTRACT
 from ml.churn.model import SKOPS_TRUSTED_TYPES, ChurnModel
 from ml.churn.reasons import contract_sentence
-from ml.churn.sampling import customer_halves
 from ml.churn.tuning import Past, best_recipe, candidates, past_performance, stratified_folds
 from ml.evaluation.metrics import brier, roc_auc
+from ml.evaluation.sampling import key_halves
 from tests.pipeline.landed import LandedWarehouse
 
 
@@ -112,7 +112,7 @@ def test_the_pipelines_own_features_reach_the_published_figures(telco: pd.DataFr
                 past = Past(rows, labels, CONTRACT, 0)
                 winner = best_recipe(past, past_performance(past, candidates(CONTRACT, 0)))
                 model = ChurnModel(winner, kind=CONTRACT)
-                half = customer_halves(rows["subscription_key"])
+                half = key_halves(rows["subscription_key"])
                 held_out = model.held_out_scores(rows, labels)
                 model.calibration, _ = choose_calibration(held_out, labels, half)
                 model.fit_checked(rows, labels)

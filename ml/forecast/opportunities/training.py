@@ -16,9 +16,9 @@ from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
 from ml.churn.calibration import choose_calibration
-from ml.churn.sampling import customer_hash
 from ml.evaluation import metrics
 from ml.evaluation.result import TrainingResult, too_little_data
+from ml.evaluation.sampling import key_hash
 from ml.forecast.opportunities.durations import durations_of
 from ml.forecast.opportunities.kinds import LEAD, OPPORTUNITY, Kind
 from ml.forecast.opportunities.leads import as_states
@@ -222,7 +222,7 @@ def _examined(rows: pd.DataFrame, kind: Kind) -> pd.DataFrame:
         return rows
     place = rows.groupby("key").cumcount()
     size = rows.groupby("key")["age_days"].transform("size")
-    chosen = customer_hash(rows["key"]) % size.to_numpy(dtype=np.uint64)
+    chosen = key_hash(rows["key"]) % size.to_numpy(dtype=np.uint64)
     return rows[place.to_numpy() == chosen].reset_index(drop=True)
 
 
@@ -270,7 +270,7 @@ def _choose(
     if not usable or len(after) < MIN_EVALUATION:
         return CANDIDATES[best], table, ("none", np.empty(0), np.empty(0))
     won = after["won"].to_numpy(dtype=float)
-    half = customer_hash(after["key"]) % 2 == 1
+    half = key_hash(after["key"]) % 2 == 1
     both = all(len(set(won[part])) == 2 for part in (half, ~half))
     method = choose_calibration(scores[best], won, half)[0] if both else "none"
     return CANDIDATES[best], table, (method, scores[best], won)
