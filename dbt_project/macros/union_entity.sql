@@ -77,7 +77,7 @@
             ('payment_method', text), ('started_at', 'timestamp'), ('ended_at', 'timestamp'),
             ('tenure_months', 'integer'), ('monthly_amount', 'decimal(18, 2)'),
             ('charged_amount', 'decimal(18, 2)'), ('service_count', 'integer'),
-            ('is_churned', 'boolean'),
+            ('services', text), ('is_churned', 'boolean'),
         ],
         'sessions': [
             ('session_key', text), ('source', text), ('customer_key', text),

@@ -63,7 +63,7 @@ def choose_calibration(
     Args:
         score: Held-out log-odds.
         outcome: 0 or 1.
-        half: ``customer_halves`` of the rows; the map is learned on one, judged on the other.
+        half: ``key_halves`` of the rows; the map is learned on one, judged on the other.
 
     Returns:
         The method, and the log-loss of each.

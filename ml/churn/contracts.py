@@ -22,6 +22,9 @@ FEWEST_ROWS = 20
 """A word that fewer training rows say has no column of its own."""
 MOST_WORDS = 20
 """Nor has one beyond the most frequent of a fact: an identifier must not become a fact."""
+LISTS = ("services",)
+"""Facts that say several words at once: a column says that one is among them."""
+LIST_SEPARATOR = ", "
 
 
 def check_contracts(contracts: pd.DataFrame, facts: Sequence[str] | None = None) -> pd.DataFrame:
@@ -82,8 +85,19 @@ def number_facts(frame: pd.DataFrame) -> list[str]:
     return [c for c in frame.columns if c not in NOT_FACTS and frame[c].dtype == float]
 
 
+def _said(values: pd.Series) -> pd.Series:
+    """Return each word that a fact says, by the number of the row that says it."""
+    known = values.reset_index(drop=True).dropna()
+    if values.name not in LISTS:
+        return known
+    words = known.map(lambda text: sorted({*str(text).split(LIST_SEPARATOR)} - {""}))
+    return words.explode().dropna()
+
+
 class ContractDesign(TransformerMixin, BaseEstimator):
     """First step of every pipeline for contracts: numbers, then a column a word of each fact.
+
+    A list of words (``LISTS``) has a column for each of the words that are in it.
 
     Attributes:
         numbers_: Facts that are numbers.
@@ -98,7 +112,7 @@ class ContractDesign(TransformerMixin, BaseEstimator):
         for fact in frame.columns:
             if fact in NOT_FACTS or fact in self.numbers_:
                 continue
-            counts = frame[fact].value_counts()
+            counts = _said(frame[fact]).value_counts()
             often = sorted(counts.index[counts >= FEWEST_ROWS], key=lambda w: (-counts[w], w))
             self.words_[str(fact)] = sorted(often[:MOST_WORDS])
         return self
@@ -107,9 +121,11 @@ class ContractDesign(TransformerMixin, BaseEstimator):
         """Return numbers as they are, and 1 where a fact says a word, else 0."""
         columns = {fact: frame[fact].astype(float) for fact in self.numbers_}
         for fact, words in self.words_.items():
-            said = frame[fact].to_numpy(dtype=object)
+            said = _said(frame[fact])
             for word in words:
-                columns[f"{fact}={word}"] = pd.Series((said == word).astype(float), frame.index)
+                is_said = np.zeros(len(frame))
+                is_said[said.index[(said == word).to_numpy()]] = 1.0
+                columns[f"{fact}={word}"] = pd.Series(is_said, frame.index)
         if not columns:
             columns["(nothing)"] = pd.Series(0.0, frame.index)
         return pd.DataFrame(columns, index=frame.index)

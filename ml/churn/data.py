@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ml.churn.contracts import KEY, check_contracts
 from ml.churn.features import FeatureError
 from ml.churn.kinds import CONTRACT, RHYTHM, kind_of
-from ml.churn.sampling import customer_hash
+from ml.evaluation.sampling import key_hash
 
 FloatArray = NDArray[np.float64]
 Rows = tuple[pd.DataFrame, FloatArray]
@@ -131,7 +131,7 @@ def labelled_contracts(contracts: pd.DataFrame) -> LabelledData | str:
     frame = frame.dropna(axis="columns", how="all")
     frame["is_churned"] = known["is_churned"].astype(float).loc[frame.index]
     frame = frame.reset_index(drop=True)
-    aside = customer_hash(frame[KEY]) // np.uint64(10_000) % np.uint64(SET_ASIDE) == 0
+    aside = key_hash(frame[KEY]) // np.uint64(10_000) % np.uint64(SET_ASIDE) == 0
     for part, name in ((frame[~aside], "to train on"), (frame[aside], "set aside")):
         if (few := _too_few(part, "contracts")) is not None:
             return f"of the contracts {name} {few}"

@@ -40,10 +40,10 @@ from ml.churn.recipes import (
     Recipe,
     recipes_of,
 )
-from ml.churn.sampling import customer_halves, sample_customers
 from ml.churn.season import SeasonLevels
 from ml.churn.shapley import contributions
 from ml.churn.splines import QUANTILES, NaturalSplines
+from ml.evaluation.sampling import key_halves, sample_keys
 
 FloatArray = NDArray[np.float64]
 
@@ -172,7 +172,7 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
         for recipe in recipes_of(self.recipe):
             rows, labels = frame, y
             if len(y) > ROW_LIMITS.get(recipe.family, len(y)):
-                used = sample_customers(frame[self._kind.key], ROW_LIMITS[recipe.family])
+                used = sample_keys(frame[self._kind.key], ROW_LIMITS[recipe.family])
                 rows, labels = frame[used], y[used]
             fitted.append(new_pipeline(recipe, self.kind, rows, self.seed).fit(rows, labels))
         return fitted
@@ -188,7 +188,7 @@ class ChurnModel(ClassifierMixin, BaseEstimator):
             frame: Checked rows.
             y: Their labels, in the same order.
         """
-        half = customer_halves(frame[self._kind.key])
+        half = key_halves(frame[self._kind.key])
         score = np.empty(len(frame))
         for out in (False, True):
             seen = half != out

@@ -117,6 +117,8 @@ def contract_sentence(fact: str, value: object) -> str:
         return f"{fact.replace('_', ' ')} unknown"
     if fact == "tenure_months":
         return f"a customer for {float(value):.0f} month{'' if value == 1 else 's'}"  # type: ignore[arg-type]
+    if value == "":
+        return f"no {fact.replace('_', ' ')}"
     text = f"{float(value):,.2f}".removesuffix(".00") if isinstance(value, float) else str(value)
     return CONTRACT_SENTENCES.get(fact, f"{fact.replace('_', ' ')}: {{}}").format(text)
 
@@ -128,6 +130,7 @@ CONTRACT_SENTENCES = {
     "payment_method": "paid by: {}",
     "plan": "plan: {}",
     "service_count": "{} services",
+    "services": "with: {}",
 }
 
 

@@ -21,10 +21,10 @@ from ml.churn.data import LabelledData, labelled_contracts, labelled_data
 from ml.churn.kinds import CONTRACT, kind_of
 from ml.churn.model import ChurnModel
 from ml.churn.report import Choice, report
-from ml.churn.sampling import customer_halves, sample_customers
 from ml.churn.tuning import Past, best_recipe, candidates, past_performance
 from ml.evaluation.leakage import suspicious_columns
 from ml.evaluation.result import TrainingResult, too_little_data
+from ml.evaluation.sampling import key_halves, sample_keys
 
 Rows = tuple[pd.DataFrame, NDArray[float64]]
 
@@ -139,14 +139,14 @@ def _train(
 def _choose(data: LabelledData, horizon_days: int, recipes: Sequence[str], seed: int) -> Choice:
     frame, y = data.training
     key = kind_of(data.kind).key
-    used = sample_customers(frame[key], MAX_TUNING_ROWS)
+    used = sample_keys(frame[key], MAX_TUNING_ROWS)
     frame, y = frame[used], y[used]
     past = Past(frame, y, data.kind, horizon_days, seed)
     table = past_performance(past, recipes)
     winner = best_recipe(past, table)
     model = ChurnModel(winner, kind=data.kind, horizon_days=horizon_days, seed=seed)
     held_out = model.held_out_scores(frame, y)
-    calibration, losses = choose_calibration(held_out, y, customer_halves(frame[key]))
+    calibration, losses = choose_calibration(held_out, y, key_halves(frame[key]))
     table["is_winner"] = table["candidate"] == winner
     suspicious = suspicious_columns(frame, y)
     return Choice(winner, calibration, losses, table, len(frame), suspicious)
@@ -154,7 +154,7 @@ def _choose(data: LabelledData, horizon_days: int, recipes: Sequence[str], seed:
 
 def _fit(choice: Choice, kind: str, rows: Rows, horizon_days: int, seed: int) -> ChurnModel:
     frame, y = rows
-    used = sample_customers(frame[kind_of(kind).key], MAX_FIT_ROWS)
+    used = sample_keys(frame[kind_of(kind).key], MAX_FIT_ROWS)
     model = ChurnModel(
         choice.winner,
         kind=kind,

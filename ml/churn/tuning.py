@@ -33,8 +33,8 @@ from ml.churn.recipes import (
     Recipe,
     family_of,
 )
-from ml.churn.sampling import customer_halves, customer_hash, sample_customers
 from ml.evaluation.metrics import calibration_error, log_loss, log_losses, roc_auc
+from ml.evaluation.sampling import key_halves, key_hash, sample_keys
 
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -111,7 +111,7 @@ def folds(
     if rolling:
         yield from rolling[-MAX_FOLDS:]
         return
-    half = customer_halves(frame[kind_of(kind).key])
+    half = key_halves(frame[kind_of(kind).key])
     yield half, ~half
     yield ~half, half
 
@@ -123,7 +123,7 @@ def stratified_folds(
 
     Who is in which fold depends on the keys and outcomes alone; ``repeat`` deals them out anew.
     """
-    order = customer_hash(key.astype(str) + f"#{repeat}")
+    order = key_hash(key.astype(str) + f"#{repeat}")
     fold = np.empty(len(y), dtype=int)
     for outcome in (0.0, 1.0):
         rows = np.flatnonzero(y == outcome)
@@ -189,7 +189,7 @@ class Past:
     ) -> tuple[FloatArray, bool]:
         rows, y = self.frame[seen], self.y[seen]
         if screened:
-            used = sample_customers(rows[kind_of(self.kind).key], SCREENED_ROWS)
+            used = sample_keys(rows[kind_of(self.kind).key], SCREENED_ROWS)
             if not used.all() and np.ptp(y[used]):
                 rows, y = rows[used], y[used]
         model = ChurnModel(

@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 
 from ml.clv.amounts import GammaGamma
-from ml.clv.hurdle import HurdleValue, design, sampled
+from ml.clv.hurdle import MOST_ROWS, HurdleValue, design
 from ml.clv.periods import LEAST_REPEAT_BUYERS, Period, TooLittleDataError, YearBefore
 from ml.clv.published import PublishedValue
 from ml.clv.value import PURCHASE_MODELS, TITLES, CustomerValue
 from ml.evaluation.metrics import normalised_gini
+from ml.evaluation.sampling import sample_keys
 
 HURDLE_CANDIDATES = ("hurdle", "blend")
 DAYS_A_YEAR = 365
@@ -90,7 +91,7 @@ def fit_hurdle(periods: Sequence[Period], base: str) -> HurdleValue | None:
     for one in periods:
         if one.days != periods[0].days:
             continue
-        kept = sampled(one.features["customer_key"])
+        kept = sample_keys(one.features["customer_key"], MOST_ROWS)
         try:
             model = fit_values(one.features, one.days, 0.0, [base])[base]
         except TooLittleDataError:
@@ -139,7 +140,7 @@ def choose(known: pd.DataFrame, past: Sequence[Period]) -> Choice:
         judged = _judge(_part(past[0]), [_part(one) for one in past[1:]])
         if judged is not None:
             return judged
-    part = known[sampled(known["customer_key"], MOST_JUDGED)]
+    part = known[sample_keys(known["customer_key"], MOST_JUDGED)]
     models = fit_values(part, 365, 0.0, list(PURCHASE_MODELS))
     scores = {
         name: model.purchases_.log_likelihood_ - 2.0 * model.purchases_.is_dropout_identifiable_
@@ -159,7 +160,7 @@ def winner_of(scores: Mapping[str, float]) -> str:
 
 
 def _part(one: Period) -> Period:
-    kept = sampled(one.features["customer_key"], MOST_JUDGED)
+    kept = sample_keys(one.features["customer_key"], MOST_JUDGED)
     return Period(
         one.features[kept].reset_index(drop=True), one.amount[kept], one.orders[kept], one.days
     )

@@ -163,11 +163,3 @@ class HurdleValue(BaseEstimator):
         values = X[self.columns_].to_numpy(dtype=float)
         with threadpool_limits(1):
             return self.buys_.predict_proba(values)[:, 1] * self.spends_.predict(values)
-
-
-def sampled(keys: pd.Series, most: int = MOST_ROWS) -> np.ndarray:
-    """Which rows to learn from: all, or about ``most`` by a hash of the customer's key."""
-    if len(keys) <= most:
-        return np.ones(len(keys), dtype=bool)
-    hashed = pd.util.hash_array(keys.astype(str).to_numpy(dtype=object)).astype(float)
-    return hashed < most / len(keys) * 2.0**64

@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ml.evaluation.sampling import key_hash
 from ml.recommendation import als
 from ml.recommendation.purchases import BoolArray, FloatArray, IntArray, Snapshot
 from ml.recommendation.ranking import NOBODY, best
@@ -258,7 +259,7 @@ def sample(keys: np.ndarray, chosen: BoolArray, most: int) -> IntArray:
     rows = np.flatnonzero(chosen)
     if len(rows) <= most:
         return rows
-    hashes = pd.util.hash_array(keys[rows].astype(object), categorize=False)
+    hashes = key_hash(pd.Series(keys[rows]))
     return np.sort(rows[np.lexsort((rows, hashes))[:most]])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +18,7 @@ from ml.evaluation.result import (
     evaluation_frame,
     too_little_data,
 )
+from ml.evaluation.sampling import hashed_shares
 from ml.satisfaction.sentiment import MIN_COMMENTS, MIN_PER_CLASS, SentimentModel, with_scores
 
 FloatArray = NDArray[np.float64]
@@ -51,11 +51,6 @@ def labels(comments: pd.DataFrame) -> FloatArray:
     return np.where(share >= GOOD_SHARE, 1.0, np.where(share <= BAD_SHARE, 0.0, np.nan))
 
 
-def _shares(keys: pd.Series) -> FloatArray:
-    digests = [hashlib.sha256(str(key).encode()).digest()[:7] for key in keys]
-    return np.array([int.from_bytes(one, "big") / 2**56 for one in digests])
-
-
 def _is_later(rows: pd.DataFrame) -> tuple[NDArray[np.bool_], str]:
     days = pd.to_datetime(rows["responded_on"])
     if days.notna().all() and days.nunique() > 1:
@@ -64,7 +59,7 @@ def _is_later(rows: pd.DataFrame) -> tuple[NDArray[np.bool_], str]:
         is_later = (days >= first).to_numpy()
         if not is_later.all():
             return is_later, f"comments from {first.date()}"
-    return _shares("held out " + rows["response_key"].astype(str)) < EVALUATED_SHARE, (
+    return hashed_shares("held out " + rows["response_key"].astype(str)) < EVALUATED_SHARE, (
         "held-out comments"
     )
 
@@ -92,7 +87,7 @@ def train_sentiment(
     order = np.argsort(rows["response_key"].to_numpy(dtype=str), kind="stable")
     rows, y = rows.iloc[order].reset_index(drop=True), y[order]
     if len(rows) > MAX_ROWS:
-        kept = _shares(rows["response_key"]) < MAX_ROWS / len(rows)
+        kept = hashed_shares(rows["response_key"]) < MAX_ROWS / len(rows)
         rows, y = rows[kept].reset_index(drop=True), y[kept]
     rows = with_scores(rows)
     if rows.empty:

@@ -5,7 +5,6 @@ Everything was known the day before the person was drawn (for today's customers:
 
 from __future__ import annotations
 
-import hashlib
 from typing import Self
 
 import numpy as np
@@ -84,13 +83,3 @@ class PeopleDesign(TransformerMixin, BaseEstimator):
             column, _, level = both.partition("=")
             columns.append((texts[column] == level).astype(float)[:, None])
         return np.hstack(columns)
-
-
-def hashed_shares(keys: pd.Series) -> FloatArray:
-    """Return a number from 0 to 1 a key: the same everywhere, whatever the other keys are."""
-    return np.array(
-        [
-            int.from_bytes(hashlib.sha256(str(key).encode()).digest()[:7], "big") / 2**56
-            for key in keys
-        ]
-    )

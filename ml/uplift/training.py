@@ -23,8 +23,9 @@ from ml.evaluation.result import (
     evaluation_frame,
     too_little_data,
 )
+from ml.evaluation.sampling import hashed_shares
 from ml.uplift.model import LEARNERS, RESPONSE, UpliftModel
-from ml.uplift.people import FEATURES, FOLDS, PeopleDesign, hashed_shares
+from ml.uplift.people import FEATURES, FOLDS, PeopleDesign
 
 FloatArray = NDArray[np.float64]
 

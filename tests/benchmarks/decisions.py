@@ -1,20 +1,14 @@
-"""Allocation and uplift: how near the bound, how fast, and how often chance is promoted."""
+"""Allocation: how near the bound, and how fast."""
 
 from __future__ import annotations
 
 import time
 
-import numpy as np
-import pandas as pd
-
 from ml.allocation.exact import linear_bound
 from ml.allocation.genetic import GeneticSettings, allocate_genetically
 from ml.allocation.greedy import allocate_greedy
-from ml.evaluation.gate import decide
-from ml.uplift.training import train_uplift
 from tests.benchmarks.report import Report
 from tests.unit.test_allocation import company
-from tests.unit.test_uplift_training import people
 
 CUSTOMERS, OFFERS = 20_000, 5
 COMPARED = 2_000
@@ -45,20 +39,3 @@ def allocation(report: Report) -> None:
         company(1_000, OFFERS), settings=GeneticSettings(from_greedy=False)
     )
     report.promise("genetic from scratch, 1,000 x 5: gap", genetic.gap_rate, most=0.0225)
-
-
-def permutations(report: Report, times: int) -> None:
-    """Who was treated, shuffled within each campaign: how often the uplift model is promoted."""
-    promoted = 0
-    for seed in range(times):
-        promoted += decide(train_uplift(shuffled(people(300, seed=seed), seed))).promoted
-    report.promise(f"uplift promoted of {times} permutations", promoted, most=0.09 * times)
-
-
-def shuffled(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return people whose lot was drawn again, which moved nobody."""
-    rng = np.random.default_rng(seed)
-    drawn = rows["is_control"].to_numpy(copy=True)
-    for _, index in rows.groupby("campaign_key").indices.items():
-        drawn[index] = rng.permutation(drawn[index])
-    return rows.assign(is_control=drawn, arm=np.where(drawn, "control", "treated"))

@@ -1,4 +1,4 @@
-"""Forecasts beside naive ones on made-up companies; promotions where there is nothing to find."""
+"""Forecasts beside naive ones on made-up companies."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ import time
 
 import numpy as np
 
-from ml.evaluation.gate import decide
-from ml.forecast.opportunities.training import train_win_probability
 from ml.forecast.sales.training import train_forecast
 from tests.benchmarks.report import Report
 from tests.unit.forecast_company import lines, periods_of
-from tests.unit.test_forecast_opportunities import AS_OF, states_of
 
 COMPANIES = 20
-PERMUTATIONS = 200
-MOST_PROMOTIONS = 18
 
 
 def run(report: Report, *, quick: bool = False) -> None:
-    """Measure both; fewer companies and permutations if ``quick``."""
+    """Measure them; fewer companies if ``quick``."""
     _forecasts(report, 4 if quick else COMPANIES)
-    _permutations(report, 20 if quick else PERMUTATIONS)
 
 
 def _forecasts(report: Report, companies: int) -> None:
@@ -43,20 +37,3 @@ def _forecasts(report: Report, companies: int) -> None:
     # many series count few whole orders a day: of such no interval holds exactly 80 %, but more
     report.promise("share that 80 % intervals hold", mean[0], least=0.75, most=0.88)
     report.promise("share that 95 % intervals hold", mean[1], least=0.92, most=0.98)
-
-
-def _permutations(report: Report, count: int) -> None:
-    promoted = 0
-    for seed in range(count):
-        states = states_of(size=900, seed=seed)
-        known = states.drop_duplicates("opportunity_key").set_index("opportunity_key")["is_won"]
-        known = known.dropna()
-        mixed = dict(
-            zip(known.index, np.random.default_rng(seed).permutation(known.to_numpy()), strict=True)
-        )
-        is_known = states["is_won"].notna()
-        states["is_won"] = states["opportunity_key"].map(mixed).where(is_known, None)
-        promoted += decide(train_win_probability(states, as_of=AS_OF)).promoted
-    print(f"win probability: {promoted} of {count} permutations of the outcomes promoted")
-    most = MOST_PROMOTIONS * count / PERMUTATIONS
-    report.promise("win models promoted with permuted outcomes", promoted, most=most)

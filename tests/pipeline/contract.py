@@ -87,6 +87,9 @@ CONTRACT = {
     "naive_smape [double], coverage_80_rate, coverage_95_rate, model_version",
     "scores.opportunity_scores": "as_of, opportunity_key, status, win_probability?, "
     "base_win_rate, expected_close_on?, close_low_on?, close_high_on?, model_version?",
+    "scores.lead_conversion": "as_of, lead_key, status, horizon_days [integer], "
+    "conversion_probability?, base_conversion_rate?, expected_conversion_days? [integer], "
+    "expected_conversion_on?, conversion_low_on?, conversion_high_on?, model_version?",
     "scores.product_reorder": "product_key, as_of, status, counted_on, on_hand_quantity?, "
     "on_order_quantity?, sold_since_count_quantity, available_quantity, lead_time_days, "
     "review_days, service_rate, daily_units? [double], lead_time_units? [double], "

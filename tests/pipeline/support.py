@@ -17,7 +17,7 @@ from crm_pipeline.settings import CHECKOUT, KNOWN
 BIN = Path(sys.executable).parent
 _SET_BY_THE_PROGRAM = ("DAGSTER_", "MLFLOW_", "DBT_", "GX_", "MPLCONFIGDIR", "PYTHONDONTWRITE")
 
-ABSTAINING = ("contract_churn", "sentiment", "uplift", "win_probability")
+ABSTAINING = ("contract_churn", "lead_conversion", "sentiment", "uplift", "win_probability")
 """Models that nothing rules in the demo company of 1,500: 53 memberships, 83 later comments and 74
 decided opportunities are too few, and there is no heterogeneity worth acting on."""
 

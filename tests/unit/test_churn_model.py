@@ -14,10 +14,10 @@ from ml.churn.features import CONCEPTS, FULL, STABLE, FeatureError, check_featur
 from ml.churn.model import SKOPS_TRUSTED_TYPES, ChurnModel
 from ml.churn.reasons import SENTENCES
 from ml.churn.recipes import Recipe, family_of, recipe, recipes_of
-from ml.churn.sampling import customer_halves, sample_customers
 from ml.churn.season import TRUST, SeasonLevels
 from ml.churn.splines import NaturalSplines
 from ml.churn.tuning import folds
+from ml.evaluation.sampling import key_halves
 from tests.unit.churn_company import company, features_at, frames
 
 RECIPES = {
@@ -126,7 +126,7 @@ def test_probabilities_are_probabilities(fitted, labelled):
 def test_every_preprocessing_step_is_inside_the_pipeline(labelled):
     """Only the training rows decide how a row is filled, scaled and bent."""
     rows, churned = labelled
-    half = customer_halves(rows["customer_key"])
+    half = key_halves(rows["customer_key"])
     model = ChurnModel().fit(rows[half], churned[half])
     expected = model.predict_proba(rows[half])
     strange = rows[~half].assign(gross_amount=1e9, recency_days=300)
@@ -138,7 +138,7 @@ def test_held_out_scores_never_come_from_a_customers_own_rows(labelled):
     rows, churned = labelled
     frame = check_features(rows)
     y = churned.loc[frame.index].to_numpy()
-    half = customer_halves(frame["customer_key"])
+    half = key_halves(frame["customer_key"])
     model = ChurnModel("logistic stable strength=1000")
     first = model.held_out_scores(frame, y)
     flipped = y.copy()
@@ -323,18 +323,6 @@ def test_folds_validate_only_after_the_training_labels_were_known(labelled):
     for seen, later in pairs:
         first = rows.loc[later, "cut_off_on"].min()
         assert rows.loc[seen, "cut_off_on"].max() + pd.Timedelta(days=90) <= first
-
-
-def test_sampled_customers_keep_all_their_rows_whatever_the_order():
-    frame = pd.DataFrame({"customer_key": [f"c{i % 5000}" for i in range(20_000)]})
-    chosen = sample_customers(frame["customer_key"], 5000)
-    assert 4000 < chosen.sum() < 6000
-    assert frame.loc[chosen, "customer_key"].value_counts().eq(4).all()
-    mixed = frame.sample(frac=1, random_state=0)
-    assert set(mixed.loc[sample_customers(mixed["customer_key"], 5000)].index) == set(
-        frame.index[chosen]
-    )
-    assert sample_customers(frame["customer_key"].head(10), 5000).all()
 
 
 BANDS = pd.DataFrame({"risk_band": ["high", "low", "medium"], "minimum_rate": [0.7, 0.0, 0.4]})

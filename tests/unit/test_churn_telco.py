@@ -16,11 +16,11 @@ from ml.churn.calibration import choose_calibration
 from ml.churn.contracts import check_contracts
 from ml.churn.kinds import CONTRACT
 from ml.churn.model import ChurnModel
-from ml.churn.sampling import customer_halves
 from ml.churn.training import train_contract_churn
 from ml.churn.tuning import Past, best_recipe, candidates, past_performance, stratified_folds
 from ml.evaluation.gate import decide
 from ml.evaluation.metrics import brier, roc_auc
+from ml.evaluation.sampling import key_halves
 
 REPEATS = 3
 FIFTHS = 5
@@ -62,7 +62,7 @@ def test_the_whole_procedure_reaches_the_published_figures(telco):
             past = Past(seen, y, CONTRACT, 0)
             winner = best_recipe(past, past_performance(past, candidates(CONTRACT, 0)))
             model = ChurnModel(winner, kind=CONTRACT)
-            half = customer_halves(seen["subscription_key"])
+            half = key_halves(seen["subscription_key"])
             model.calibration, _ = choose_calibration(model.held_out_scores(seen, y), y, half)
             model.fit_checked(seen, y)
             p = expit(model.calibration_.apply(model.raw_scores(later)))

@@ -18,7 +18,7 @@ from ml.clv.contest import (
     season_factors,
     winner_of,
 )
-from ml.clv.hurdle import HurdleValue, design, sampled
+from ml.clv.hurdle import HurdleValue, design
 from ml.clv.periods import Period, YearBefore, labelled, period, year_before
 from ml.clv.published import TRUSTED_TYPES, PublishedValue
 from ml.clv.training import suspicious_features, train_clv
@@ -259,15 +259,6 @@ def test_a_hurdle_names_the_column_it_misses():
     model = HurdleValue().fit(rows, one.amount)
     with pytest.raises(ValueError, match="recency_days"):
         model.predict(rows.drop(columns="recency_days"))
-
-
-def test_large_companies_are_sampled_by_key():
-    keys = pd.Series([f"shop:{n}" for n in range(5000)])
-    chosen = sampled(keys, 1000)
-    assert 900 < chosen.sum() < 1100
-    order = np.random.default_rng(0).permutation(5000)
-    np.testing.assert_array_equal(sampled(keys.iloc[order], 1000), chosen[order])
-    assert sampled(keys).all()
 
 
 @pytest.mark.slow

@@ -102,6 +102,10 @@ GOOD: dict[str, dict[str, Any]] = {
         "opportunity_key": [f"demo:{n}" for n in range(ROWS)], "status": "scored",
         "win_probability": 0.4, "base_win_rate": 0.5,
     },
+    "scores.lead_conversion": {
+        "lead_key": [f"demo:{n}" for n in range(ROWS)], "status": "scored",
+        "conversion_probability": 0.4, "base_conversion_rate": 0.5, "expected_conversion_days": 3,
+    },
     "scores.product_reorder": {
         "product_key": [f"demo:{n}" for n in range(ROWS)], "status": "scored",
         "available_quantity": 5.0, "safety_stock_quantity": 2.0, "order_quantity": 0.0,

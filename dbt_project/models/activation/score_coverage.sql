@@ -1,7 +1,8 @@
 {#- Tables made of other scores are left out: they are written after the tests on those. -#}
 {%- set with_status = [
     'agents_needed', 'customer_churn', 'customer_clv', 'customer_next_category', 'customer_segments',
-    'customer_uplift', 'opportunity_scores', 'product_reorder', 'sales_forecast', 'subscription_churn'
+    'customer_uplift', 'lead_conversion', 'opportunity_scores', 'product_reorder', 'sales_forecast',
+    'subscription_churn'
 ] -%}
 {%- set without_status = [
     'audience_results', 'comment_sentiment', 'customer_clv_horizons', 'customer_learned_score', 'customer_next_order',

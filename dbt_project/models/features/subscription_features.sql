@@ -44,7 +44,8 @@ dated as (
         cast(null as integer) as tenure_months,
         cast(null as decimal(18, 2)) as monthly_amount,
         cast(null as decimal(18, 2)) as charged_amount,
-        cast(null as integer) as service_count
+        cast(null as integer) as service_count,
+        cast(null as {{ dbt.type_string() }}) as services
     from subscriptions
     inner join dates on subscriptions.started_on <= dates.cut_off_on
     cross join settings
@@ -70,7 +71,8 @@ flagged as (
         subscriptions.tenure_months,
         subscriptions.monthly_amount,
         subscriptions.charged_amount,
-        subscriptions.service_count
+        subscriptions.service_count,
+        subscriptions.services
     from subscriptions
     cross join settings
     where subscriptions.is_churned is not null
@@ -117,6 +119,7 @@ select
     contracts.monthly_amount,
     contracts.charged_amount,
     contracts.service_count,
+    contracts.services,
     orders.recency_days,
     orders.order_count,
     orders.order_count_90d

@@ -1,1 +1,1 @@
-"""Open opportunities: how likely each is won, and when it will be decided."""
+"""Open opportunities and leads: how likely each is won or converts, and when."""

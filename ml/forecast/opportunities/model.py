@@ -1,6 +1,8 @@
-"""The model that is registered: win probability and expected decision of open opportunities."""
+"""The model that is registered: the probability that an opportunity is won, or a lead converts."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from ml.churn.calibration import Calibration
-from ml.forecast.opportunities.snapshots import FEATURES
+from ml.forecast.opportunities.kinds import KINDS, OPPORTUNITY
 
 FloatArray = NDArray[np.float64]
 
@@ -32,16 +34,17 @@ SKOPS_TRUSTED_TYPES = [
 
 
 class WinModel(ClassifierMixin, BaseEstimator):
-    """Probability that an open opportunity will be won, from rows of a snapshot.
+    """Probability that what is open comes to a good end, from rows of a snapshot.
 
     Parameters:
         family: ``"logistic"`` or ``"boosting"``.
         penalty: Logistic only: scikit-learn's C.
         calibration: ``"none"``, ``"sigmoid"`` or ``"isotonic"``.
         seed: Of the boosting.
+        kind: ``"opportunity"`` or ``"lead"``.
 
     Attributes:
-        classes_: ``[0, 1]``: lost, won.
+        classes_: ``[0, 1]``: lost, won; or not converted in time, converted.
         pipeline_: Fills, scales, classifies.
         calibration_: From raw to calibrated log-odds; learned on later rows by ``calibrate``.
         known_until_: Last day (ISO) that the fit knew.
@@ -54,18 +57,24 @@ class WinModel(ClassifierMixin, BaseEstimator):
         penalty: float = 0.1,
         calibration: str = "none",
         seed: int = 0,
+        kind: str = OPPORTUNITY.name,
     ) -> None:
         """See the class."""
         self.family = family
         self.penalty = penalty
         self.calibration = calibration
         self.seed = seed
+        self.kind = kind
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take in a model stored before leads were scored."""
+        super().__setstate__({"kind": OPPORTUNITY.name, **state})
 
     def fit(self, rows: pd.DataFrame, won: FloatArray, weight: FloatArray) -> WinModel:
         """Fit on snapshots whose outcome is known.
 
         Args:
-            rows: With ``FEATURES``.
+            rows: With the features of its kind.
             won: 0 or 1 for each.
             weight: How much each counts.
 
@@ -74,7 +83,7 @@ class WinModel(ClassifierMixin, BaseEstimator):
         """
         outcome = np.asarray(won, dtype=float)
         if len(outcome) == 0 or outcome.min() == outcome.max():
-            raise ValueError("all decided opportunities ended alike; nothing to learn")
+            raise ValueError(f"all decided {KINDS[self.kind].noun} ended alike; nothing to learn")
         steps: list[tuple[str, BaseEstimator]] = [
             ("fill", SimpleImputer(strategy="median", keep_empty_features=True))
         ]
@@ -102,7 +111,7 @@ class WinModel(ClassifierMixin, BaseEstimator):
         self.classes_ = np.array([0, 1])
         with threadpool_limits(1):
             self.pipeline_ = Pipeline(steps).fit(
-                _matrix(rows), outcome, classify__sample_weight=np.asarray(weight, dtype=float)
+                self._matrix(rows), outcome, classify__sample_weight=np.asarray(weight, dtype=float)
             )
         self.calibration_ = Calibration("none").fit(outcome, outcome)
         self.known_until_: str = ""
@@ -120,7 +129,7 @@ class WinModel(ClassifierMixin, BaseEstimator):
         if len(rows) == 0:
             return np.empty(0)
         with threadpool_limits(1):
-            return np.asarray(self.pipeline_.decision_function(_matrix(rows)), dtype=float)
+            return np.asarray(self.pipeline_.decision_function(self._matrix(rows)), dtype=float)
 
     def predict_proba(self, rows: pd.DataFrame) -> FloatArray:
         """Return P(lost), P(won) for each row."""
@@ -131,6 +140,5 @@ class WinModel(ClassifierMixin, BaseEstimator):
         """Return 1 where winning is more likely than not."""
         return (self.predict_proba(rows)[:, 1] >= 0.5).astype(np.int64)
 
-
-def _matrix(rows: pd.DataFrame) -> FloatArray:
-    return rows[list(FEATURES)].to_numpy(dtype=float)
+    def _matrix(self, rows: pd.DataFrame) -> FloatArray:
+        return rows[list(KINDS[self.kind].features)].to_numpy(dtype=float)

@@ -1,12 +1,11 @@
-"""``train_win_probability``: choose on the past, examine on later opportunities, refit.
+"""``train_win_probability``, ``train_lead_conversion``: choose on the past, examine later, refit.
 
-Belongs here: the order of the steps and what is reported. Does not: thresholds for promotion,
-which are the gate's (``ml.evaluation.gate``).
+Belongs here: the order of the steps. Does not: what is reported (``report.py``), or thresholds for
+promotion, which are the gate's (``ml.evaluation.gate``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,25 +16,18 @@ from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
 from ml.churn.calibration import choose_calibration
-from ml.churn.sampling import customer_hash
 from ml.evaluation import metrics
-from ml.evaluation.leakage import suspicious_columns
-from ml.evaluation.plots import calibration_figure, gain_figure
-from ml.evaluation.result import (
-    TRAINED,
-    GateInputs,
-    TrainingResult,
-    evaluation_frame,
-    too_little_data,
-)
-from ml.forecast.opportunities.durations import Durations
+from ml.evaluation.result import TrainingResult, too_little_data
+from ml.evaluation.sampling import key_hash
+from ml.forecast.opportunities.durations import durations_of
+from ml.forecast.opportunities.kinds import LEAD, OPPORTUNITY, Kind
+from ml.forecast.opportunities.leads import as_states
 from ml.forecast.opportunities.model import BOOSTING, LOGISTIC, WinModel
-from ml.forecast.opportunities.snapshots import FEATURES, checked, labelled, outcomes
+from ml.forecast.opportunities.report import report
+from ml.forecast.opportunities.snapshots import checked, labelled, outcomes
 
 FloatArray = NDArray[np.float64]
 
-STEP_DAYS = 14
-MAX_STEPS = 40
 MIN_TRAINING, MIN_EVALUATION, MIN_EITHER = 150, 100, 20
 """Opportunities, and those of either outcome, in each part."""
 WAITING_SHARE = 0.75
@@ -47,27 +39,25 @@ CANDIDATES: tuple[dict[str, Any], ...] = (
     {"family": LOGISTIC, "penalty": 0.3},
     {"family": BOOSTING},
 )
-PER_BIN = 100
-"""Opportunities in a bin of the calibration error: with 30, chance alone is .07, above the gate's
-.05; with 100 it is .04 at worst. Ten bins from 1,000 on, as everywhere."""
-
-
-def _calibration_error(outcome: FloatArray, probability: FloatArray) -> float:
-    return metrics.calibration_error(
-        outcome, probability, int(np.clip(len(outcome) // PER_BIN, 1, 10))
-    )
-
-
-METRICS: dict[str, Callable[[FloatArray, FloatArray], float]] = {
-    "log_loss": metrics.log_loss,
-    "brier": metrics.brier,
-    "roc_auc": metrics.roc_auc,
-    "calibration_error": _calibration_error,
-}
 
 
 @dataclass(frozen=True)
-class _Data:
+class Data:
+    """What a training reads, and its examination's days.
+
+    Attributes:
+        kind: Of the rows.
+        horizon_days: Of leads: days in which one must convert.
+        states: As known on ``as_of``.
+        ones: One row each, see ``snapshots.outcomes``.
+        as_of: Last day that counts.
+        evaluated_from: Snapshots after this day are examined on.
+        evaluated_to: Until this one, after which too many would still be open.
+        first_opened: Day of the first one.
+    """
+
+    kind: Kind
+    horizon_days: int
     states: pd.DataFrame
     ones: pd.DataFrame
     as_of: pd.Timestamp
@@ -103,16 +93,57 @@ def train_win_probability(
     Raises:
         ValueError: Columns are missing.
     """
+    return _train(states, OPPORTUNITY, 0, as_of, champion, seed)
+
+
+def train_lead_conversion(
+    leads: pd.DataFrame,
+    *,
+    as_of: object,
+    horizon_days: int,
+    champion: BaseEstimator | None = None,
+    seed: int = 0,
+) -> TrainingResult:
+    """Train, calibrate and examine the probability that a lead converts in time.
+
+    As ``train_win_probability``, by snapshots of every week, of leads whose horizon is over. All of
+    a lead's snapshots are examined on; the tests compare the sums of its losses.
+
+    Args:
+        leads: Rows of ``features.lead_states``.
+        as_of: Last day that counts.
+        horizon_days: Days after it came in which a lead must convert.
+        champion: The ruling ``WinModel``.
+        seed: Of the boosting.
+
+    Returns:
+        As ``train_win_probability``.
+
+    Raises:
+        ValueError: Columns are missing.
+    """
+    states = as_states(leads, horizon_days)
+    return _train(states, LEAD, horizon_days, as_of, champion, seed)
+
+
+def _train(
+    states: pd.DataFrame,
+    kind: Kind,
+    horizon_days: int,
+    as_of: object,
+    champion: BaseEstimator | None,
+    seed: int,
+) -> TrainingResult:
     with threadpool_limits(1):
         day = pd.Timestamp(as_of)  # type: ignore[arg-type]
-        data = _data(states, day)
+        data = _data(states, kind, horizon_days, day)
         if isinstance(data, str):
             return _abstain(data, seed)
         training = _rows(data, data.first_opened, data.evaluated_from, data.evaluated_from)
-        evaluation = _one_each(_rows(data, data.evaluated_from, data.evaluated_to, day))
+        evaluation = _examined(_rows(data, data.evaluated_from, data.evaluated_to, day), kind)
         # who was in the training is known already
-        evaluation = evaluation[~evaluation["opportunity_key"].isin(_keys(training))]
-        if short := _too_few(training, evaluation):
+        evaluation = evaluation[~evaluation["key"].isin(_keys(training))]
+        if short := _too_few(training, evaluation, kind):
             return _abstain(short, seed)
         recipe, table, calibration = _choose(data, training, seed)
         past = _fit(recipe, calibration, data, training, data.evaluated_from, seed)
@@ -120,7 +151,7 @@ def train_win_probability(
         estimator = _fit(recipe, calibration, data, everything, day, seed)
         estimator.evaluated_ = past
         ruling = _comparable(champion, data.evaluated_from)
-        return _report(data, training, evaluation, past, estimator, ruling, table)
+        return report(data, training, evaluation, past, estimator, ruling, table)
 
 
 def _abstain(reason: str, seed: int) -> TrainingResult:
@@ -128,104 +159,107 @@ def _abstain(reason: str, seed: int) -> TrainingResult:
 
 
 def _keys(rows: pd.DataFrame) -> set[str]:
-    return set(rows["opportunity_key"]) if len(rows) else set()
+    return set(rows["key"]) if len(rows) else set()
 
 
-def _data(states: pd.DataFrame, day: pd.Timestamp) -> _Data | str:
-    frame = checked(states)
+def _data(states: pd.DataFrame, kind: Kind, horizon_days: int, day: pd.Timestamp) -> Data | str:
+    frame = checked(states, kind)
     frame = frame[frame["opened_on"] <= day]
     # what was decided later is open
     later = frame["closed_on"] > day
     frame = frame.assign(
         closed_on=frame["closed_on"].mask(later), is_won=frame["is_won"].mask(later, None)
     ).reset_index(drop=True)
-    ones = outcomes(frame)
+    ones = outcomes(frame, kind)
     decided = ones[ones["is_decided"]]
     least = MIN_TRAINING + MIN_EVALUATION
     if len(decided) < least:
-        return f"{len(decided)} decided opportunities are too few: at least {least} are needed"
+        return f"{len(decided)} decided {kind.noun} are too few: at least {least} are needed"
     took = (decided["closed_on"] - decided["opened_on"]).dt.days
     first = ones["opened_on"].min()
     waiting = int(np.ceil(took.quantile(WAITING_SHARE)))
     history = int((day - first).days)
     span = int(np.clip(history / 4, 56, 180))
     to = day - pd.Timedelta(days=waiting)
-    return _Data(frame, ones, day, to - pd.Timedelta(days=span), to, first)
+    evaluated_from = to - pd.Timedelta(days=span)
+    return Data(kind, horizon_days, frame, ones, day, evaluated_from, to, first)
 
 
 def _rows(
-    data: _Data, after: pd.Timestamp, until: pd.Timestamp, known_on: pd.Timestamp
+    data: Data, after: pd.Timestamp, until: pd.Timestamp, known_on: pd.Timestamp
 ) -> pd.DataFrame:
-    """Snapshots of each fortnight back from ``until``, outcomes known by ``known_on``."""
-    days = [until - pd.Timedelta(days=STEP_DAYS * k) for k in range(MAX_STEPS)]
+    """Snapshots of each step back from ``until``, outcomes known by ``known_on``."""
+    step = pd.Timedelta(days=data.kind.step_days)
+    days = [until - step * k for k in range(data.kind.max_steps)]
     days = [day for day in reversed(days) if day > after]
-    rows = labelled(data.states, data.ones, days, known_on)
+    rows = labelled(data.states, data.ones, days, known_on, data.kind)
     if len(rows) == 0:
-        return pd.DataFrame({"opportunity_key": [], "won": []})
+        return pd.DataFrame({"key": [], "won": []})
     return rows.assign(weight=_weights(data, rows, known_on))
 
 
-def _weights(data: _Data, rows: pd.DataFrame, known_on: pd.Timestamp) -> FloatArray:
-    """Inverse chance of being decided by ``known_on``, shared among an opportunity's snapshots."""
+def _weights(data: Data, rows: pd.DataFrame, known_on: pd.Timestamp) -> FloatArray:
+    """Inverse chance of being decided by ``known_on``, shared among the snapshots of one."""
+    if data.horizon_days:
+        # all whose horizon is over are there; shared, those that convert soon would weigh most
+        return np.ones(len(rows))
     durations = durations_of(data.ones, known_on)
     age = rows["age_days"].to_numpy(dtype=float)
     at_end = (known_on - rows["opened_on"]).dt.days.to_numpy(dtype=float)
     still = durations.surviving(age)
     decided = 1 - durations.surviving(at_end) / np.where(still > 0, still, 1.0)
     weight = np.minimum(1 / np.maximum(decided, 1 / MAX_WEIGHT), MAX_WEIGHT)
-    return weight / rows.groupby("opportunity_key")["age_days"].transform("size").to_numpy()
+    return weight / rows.groupby("key")["age_days"].transform("size").to_numpy()
 
 
-def durations_of(ones: pd.DataFrame, day: pd.Timestamp) -> Durations:
-    """Return how long opportunities took, as known on ``day``."""
-    known = ones[ones["opened_on"] <= day]
-    decided = (known["closed_on"] <= day).to_numpy()
-    end = known["closed_on"].where(decided, day)
-    return Durations().fit((end - known["opened_on"]).dt.days.to_numpy(dtype=float), decided)
+def _examined(rows: pd.DataFrame, kind: Kind) -> pd.DataFrame:
+    """One snapshot an opportunity, chosen by a hash of its key; of leads all.
 
-
-def _one_each(rows: pd.DataFrame) -> pd.DataFrame:
-    """One snapshot an opportunity, chosen by a hash of its key."""
-    if len(rows) == 0:
+    What converts soon is seen once or twice, what never does until its horizon is over: one of each
+    lead would make conversions look more frequent than they are among those that wait.
+    """
+    if len(rows) == 0 or kind is LEAD:
         return rows
-    place = rows.groupby("opportunity_key").cumcount()
-    size = rows.groupby("opportunity_key")["age_days"].transform("size")
-    chosen = customer_hash(rows["opportunity_key"]) % size.to_numpy(dtype=np.uint64)
+    place = rows.groupby("key").cumcount()
+    size = rows.groupby("key")["age_days"].transform("size")
+    chosen = key_hash(rows["key"]) % size.to_numpy(dtype=np.uint64)
     return rows[place.to_numpy() == chosen].reset_index(drop=True)
 
 
-def _too_few(training: pd.DataFrame, evaluation: pd.DataFrame) -> str:
+def _too_few(training: pd.DataFrame, evaluation: pd.DataFrame, kind: Kind) -> str:
     for name, rows, least in (
         ("to learn from", training, MIN_TRAINING),
         ("to be examined on", evaluation, MIN_EVALUATION),
     ):
-        of = rows.groupby("opportunity_key")["won"].first()
+        of = rows.groupby("key")["won"].first()
         fewest = int(min(of.sum(), len(of) - of.sum())) if len(of) else 0
         if len(of) < least or fewest < MIN_EITHER:
             return (
-                f"{len(of)} decided opportunities {name}, {fewest} of the rarer outcome, are too "
+                f"{len(of)} decided {kind.noun} {name}, {fewest} of the rarer outcome, are too "
                 f"few: {least} and {MIN_EITHER} are needed"
             )
     return ""
 
 
 def _choose(
-    data: _Data, training: pd.DataFrame, seed: int
+    data: Data, training: pd.DataFrame, seed: int
 ) -> tuple[dict[str, Any], pd.DataFrame, tuple[str, Any, Any]]:
     """Choose recipe and calibration on the later third of the training."""
     days = np.sort(training["cut_off_on"].unique())
     split = pd.Timestamp(days[int(len(days) * 2 / 3)])
-    known = training["closed_on"] <= split
+    known = training["known_on"] <= split
     before = training[(training["cut_off_on"] < split) & known]
-    after = _one_each(training[(training["cut_off_on"] >= split)])
-    after = after[~after["opportunity_key"].isin(_keys(before))]
+    after = _examined(training[(training["cut_off_on"] >= split)], data.kind)
+    after = after[~after["key"].isin(_keys(before))]
     usable = before["won"].nunique() == 2 and after["won"].nunique() == 2
     losses, scores = [], []
     for recipe in CANDIDATES if usable else CANDIDATES[:1]:
         if not usable:
             losses.append(float("nan"))
             continue
-        model = WinModel(**recipe, seed=seed).fit(before, before["won"], before["weight"])
+        model = WinModel(**recipe, seed=seed, kind=data.kind.name).fit(
+            before, before["won"], before["weight"]
+        )
         score = model.decision_function(after)
         scores.append(score)
         losses.append(metrics.log_loss(after["won"], 1 / (1 + np.exp(-score))))
@@ -236,7 +270,7 @@ def _choose(
     if not usable or len(after) < MIN_EVALUATION:
         return CANDIDATES[best], table, ("none", np.empty(0), np.empty(0))
     won = after["won"].to_numpy(dtype=float)
-    half = customer_hash(after["opportunity_key"]) % 2 == 1
+    half = key_hash(after["key"]) % 2 == 1
     both = all(len(set(won[part])) == 2 for part in (half, ~half))
     method = choose_calibration(scores[best], won, half)[0] if both else "none"
     return CANDIDATES[best], table, (method, scores[best], won)
@@ -245,13 +279,13 @@ def _choose(
 def _fit(
     recipe: dict[str, Any],
     calibration: tuple[str, Any, Any],
-    data: _Data,
+    data: Data,
     rows: pd.DataFrame,
     known_on: pd.Timestamp,
     seed: int,
 ) -> WinModel:
     method, score, won = calibration
-    model = WinModel(**recipe, calibration=method, seed=seed)
+    model = WinModel(**recipe, calibration=method, seed=seed, kind=data.kind.name)
     model.fit(rows, rows["won"].to_numpy(dtype=float), rows["weight"].to_numpy())
     if method != "none":
         model.calibrate(score, won)
@@ -267,108 +301,3 @@ def _comparable(champion: BaseEstimator | None, day: pd.Timestamp) -> WinModel |
     earlier = champion.evaluated_
     is_rival = earlier is not None and pd.Timestamp(earlier.known_until_) <= day
     return earlier if is_rival else None
-
-
-def _stage_rates(training: pd.DataFrame, evaluation: pd.DataFrame, base: float) -> FloatArray:
-    """What the pipeline mart would say: the share won of those that were in the stage."""
-    sums = training.assign(weighted=training["won"] * training["weight"])
-    of = sums.groupby("stage_order")[["weighted", "weight"]].sum()
-    rates = (of["weighted"] + 5 * base) / (of["weight"] + 5)
-    return evaluation["stage_order"].map(rates).fillna(base).to_numpy(dtype=float)
-
-
-def _report(
-    data: _Data,
-    training: pd.DataFrame,
-    evaluation: pd.DataFrame,
-    past: WinModel,
-    estimator: WinModel,
-    champion: WinModel | None,
-    table: pd.DataFrame,
-) -> TrainingResult:
-    y = evaluation["won"].to_numpy(dtype=float)
-    base = float(np.average(training["won"], weights=training["weight"]))
-    probability = {
-        "model": past.predict_proba(evaluation)[:, 1],
-        "base rate": np.full(len(y), base),
-        "stage": _stage_rates(training, evaluation, base),
-    }
-    if champion is not None:
-        probability["champion"] = champion.predict_proba(evaluation)[:, 1]
-    figures = {
-        name: {metric: measure(y, p) for metric, measure in METRICS.items()}
-        for name, p in probability.items()
-    }
-    period = f"{data.evaluated_from.date()} to {data.evaluated_to.date()}"
-    rows: list[tuple[str, str, float, float | None, float | None]] = [
-        (
-            period,
-            metric,
-            value,
-            figures["base rate"][metric],
-            figures["champion"][metric] if champion is not None else None,
-        )
-        for metric, value in figures["model"].items()
-    ]
-    stage_loss = figures["stage"]["log_loss"]
-    rows.append((period, "log_loss_beside_stage", figures["model"]["log_loss"], stage_loss, None))
-    rows.append((period, "observed_rate", float(y.mean()), base, None))
-    rows += _closing_rows(data, evaluation, period)
-    losses = {name: metrics.log_losses(y, p) for name, p in probability.items()}
-    suspicious = suspicious_columns(training[list(FEATURES)], training["won"])
-    warning = ""
-    if suspicious:
-        names = ", ".join(f"{name} (AUC {area:.3f})" for name, area in suspicious.items())
-        warning = f"; these facts alone tell the outcome, make sure they do not look ahead: {names}"
-    recipe = past.get_params()
-    reason = (
-        f"{recipe['family']}, calibration {recipe['calibration']}; log-loss "
-        f"{figures['model']['log_loss']:.4f} on {len(y)} opportunities from {period}, base rate "
-        f"{figures['base rate']['log_loss']:.4f}, stage {stage_loss:.4f}{warning}"
-    )
-    shown = {"model": probability["model"], "stage": probability["stage"]}
-    return TrainingResult(
-        status=TRAINED,
-        reason=reason,
-        estimator=estimator,
-        parameters={
-            **estimator.get_params(),
-            "training_rows": len(training),
-            "training_opportunities": training["opportunity_key"].nunique(),
-            "evaluation_opportunities": len(y),
-        },
-        evaluation=evaluation_frame(rows),
-        figures={"calibration": calibration_figure(y, shown), "gain": gain_figure(y, shown)},
-        tables={"candidates": table, "calibration": metrics.calibration_table(y, shown["model"])},
-        gate=GateInputs(
-            model="win_probability",
-            candidate=losses["model"],
-            baselines={
-                "the base rate": losses["base rate"],
-                "the stage's win rate": losses["stage"],
-            },
-            champion=losses.get("champion"),
-            figures={"calibration_error": figures["model"]["calibration_error"]},
-        ),
-    )
-
-
-def _closing_rows(
-    data: _Data, evaluation: pd.DataFrame, period: str
-) -> list[tuple[str, str, float, float | None, float | None]]:
-    """How well the expected day of decision was met, beside the mean duration."""
-    durations = durations_of(data.ones, data.evaluated_from)
-    age = evaluation["age_days"].to_numpy(dtype=float)
-    left = (evaluation["closed_on"] - evaluation["cut_off_on"]).dt.days.to_numpy(dtype=float)
-    expected, early, late = (durations.remaining(age, share) for share in (0.5, 0.1, 0.9))
-    known = np.isfinite(expected)
-    if not known.any():
-        return []
-    flat = durations.remaining(np.zeros(1), 0.5)[0]
-    error = np.abs(expected - left)[known].mean()
-    naive = np.abs(np.maximum(flat - age, 1.0) - left)[known].mean()
-    inside = (left >= early) & (left <= np.where(np.isfinite(late), late, np.inf))
-    return [
-        (period, "closing_error_days", float(error), float(naive), None),
-        (period, "closing_coverage_80", float(inside[known].mean()), 0.8, None),
-    ]

@@ -30,6 +30,7 @@ select
     monthly_amount,
     charged_amount,
     service_count,
+    services,
     is_churned,
     exchange_factor
 from subscriptions

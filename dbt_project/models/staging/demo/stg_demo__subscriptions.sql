@@ -29,6 +29,7 @@ renamed as (
 
         -- services
         cast(1 as integer) as service_count,
+        cast(null as {{ dbt.type_string() }}) as services,
         -- the dates say it
         cast(null as boolean) as is_churned
 

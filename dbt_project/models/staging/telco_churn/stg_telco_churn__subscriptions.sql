@@ -3,6 +3,8 @@
 {%- set extras = [
     'online_security', 'online_backup', 'device_protection', 'tech_support', 'streaming_tv', 'streaming_movies',
 ] -%}
+{#- how it is billed was agreed too, though it is no service that counts -#}
+{%- set included = extras + ['internet_service', 'multiple_lines', 'paperless_billing', 'phone_service'] -%}
 
 with customers as (
 
@@ -41,6 +43,15 @@ renamed as (
         {%- for extra in extras %}
         + case when {{ extra }} = 'Yes' then 1 else 0 end
         {%- endfor %} as service_count,
+        -- each begins with the separator, of which the first is cut off
+        substring(
+            {%- for one in included | sort %}
+            {%- set is_included = one ~ (" <> 'No'" if one == 'internet_service' else " = 'Yes'") %}
+            case when {{ is_included }} then ', {{ one | replace('_', ' ') }}' else '' end
+            {{- ' ||' if not loop.last }}
+            {%- endfor %},
+            3
+        ) as services,
         churn as is_churned
 
     from customers
