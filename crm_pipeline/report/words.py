@@ -1,0 +1,137 @@
+"""What a reader reads: texts of one language, numbers and dates, always written the same way."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TEXTS = Path(__file__).parent / "texts"
+LANGUAGES = ("en", "zh")
+MISSING = "–"
+
+D3_FORMATS = {
+    "count": ",d",
+    "amount": ",.0f",
+    "rate": ".0%",
+    "share": ".0%",
+    "number": ",.2~f",
+    "score": ".2~f",
+    "days": ",d",
+    "hours": ",.1~f",
+}
+"""How an axis writes what a table writes in full."""
+
+
+@cache
+def catalogue(language: str, name: str) -> dict[str, Any]:
+    """Return the texts of a page, or ``common``, in one language."""
+    content: dict[str, Any] = yaml.safe_load((TEXTS / language / f"{name}.yml").read_text("utf-8"))
+    return content
+
+
+class Words:
+    """The texts of one page in one language, over those common to all.
+
+    ``used`` collects what was asked for, so that a test finds texts that nothing shows.
+    """
+
+    def __init__(self, language: str, page: str, *, currency: str | None = None) -> None:
+        """Read the texts of ``page`` and those common to all pages."""
+        self.language = language
+        self.page = page
+        self.currency = currency
+        self._layers = [(page, catalogue(language, page))] if page != "common" else []
+        self._layers.append(("common", catalogue(language, "common")))
+        self.used: set[tuple[str, str]] = set()
+
+    def find(self, *path: str) -> Any:
+        """Return the text under ``path``, the page's own before the common one, or ``None``."""
+        for name, texts in self._layers:
+            found: Any = texts
+            for part in path:
+                found = found.get(part) if isinstance(found, dict) else None
+            if found is not None:
+                self.used.add((name, ".".join(path)))
+                return found
+        return None
+
+    def text(self, *path: str, **values: str) -> str:
+        """Return the text under ``path`` with ``{names}`` filled in.
+
+        Raises:
+            KeyError: No catalogue of this language has it.
+        """
+        found = self.find(*path)
+        if not isinstance(found, str):
+            raise KeyError(f"texts/{self.language}/{self.page}.yml lacks {'.'.join(path)}")
+        return found.format(**values) if values else found
+
+    def value(self, column: str, value: Any) -> str:
+        """Return a name that the data uses (a stage, a segment) in this language.
+
+        A company may rename them: what the catalogue does not know is shown as it is.
+        """
+        if value is None:
+            return MISSING
+        return self.find("values", column, str(value)) or str(value)
+
+    def label(self, column: str, kind: str = "text") -> str:
+        """Return what a column is called, with its unit: an axis title, a table's head."""
+        name = self.text("columns", column)
+        unit = self.unit(kind)
+        return f"{name} ({unit})" if unit else name
+
+    def unit(self, kind: str) -> str:
+        """Return the unit of a format, or nothing."""
+        if kind == "amount":
+            return self.currency or ""
+        return str(self.find("units", kind) or "")
+
+    def write(self, value: Any, kind: str, column: str = "") -> str:
+        """Return a value as the tables, cards and findings write it."""
+        if value is None or (isinstance(value, float) and value != value):
+            return MISSING
+        if kind == "text":
+            return self.value(column, value)
+        if kind == "yes_no":
+            return self.text("shell", "yes" if value else "no")
+        if kind == "date":
+            return value.date().isoformat() if isinstance(value, datetime) else value.isoformat()
+        if kind == "month":
+            return self.month(value)
+        return _number(value, kind)
+
+    def month(self, value: date) -> str:
+        """Return a month as ``Jun 2026`` or ``2026年6月``."""
+        names = self.text("shell", "months").split()
+        return self.text("shell", "month", name=names[value.month - 1], year=str(value.year))
+
+    def change(self, value: float, kind: str) -> str:
+        """Return a difference with its sign; of rates in percentage points."""
+        if kind in ("rate", "share"):
+            return self.text("shell", "points", value=f"{_plain(100 * value, 1):+.1f}")
+        return f"{_plain(100 * value, 1):+.1f}%"
+
+
+def _plain(value: float, digits: int) -> float:
+    """Round, and leave no minus before a zero."""
+    return round(float(value), digits) + 0.0
+
+
+def _number(value: float | Decimal, kind: str) -> str:
+    if kind in ("count", "days"):
+        return f"{round(value):,}"
+    if kind == "amount":
+        return f"{_plain(float(value), 2):,.2f}"
+    if kind in ("rate", "share"):
+        return f"{_plain(100 * float(value), 1):.1f}%"
+    if kind == "hours":
+        return f"{_plain(float(value), 1):,.1f}"
+    if kind == "score":
+        return f"{_plain(float(value), 3):,.3f}"
+    return f"{_plain(float(value), 2):,.2f}"
