@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from crm_pipeline.report import cards
 from crm_pipeline.report.bundle import bundle
 from crm_pipeline.report.page import Figure, Page
-from crm_pipeline.report.pages import pages
 from crm_pipeline.report.reading import Build, Reader, Rows
 from crm_pipeline.report.words import LANGUAGES, Words
 
-FILE = "index.html"
+INDEX = "index.html"
 _SHELL = Path(__file__).parent / "shell"
 
 
@@ -58,13 +55,16 @@ def build_report(file: Path, folder: Path, language: str) -> Path:
     """Write the report of a published file into ``folder``; return the page to open."""
     html = render(file, language)
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / FILE
+    target = folder / INDEX
     target.write_text(html, encoding="utf-8")
     return target
 
 
 def render(file: Path, language: str, *, only: Sequence[Page] | None = None) -> str:
     """Return the report's HTML."""
+    # drawing takes a second to import, which only a publication should pay
+    from crm_pipeline.report.pages import pages
+
     assert language in LANGUAGES
     reader = Reader(file)
     try:
@@ -79,6 +79,8 @@ def render(file: Path, language: str, *, only: Sequence[Page] | None = None) -> 
 
 
 def _write(shown: Sequence[ShownPage], build: Build, words: Words) -> str:
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_SHELL),
         autoescape=True,

@@ -7,7 +7,7 @@ column that a table or an axis shows, ``values.<column>.<name>`` for names to tr
 
 * Read marts, scores and meta; compute nothing that a mart or a metric defines. Round nothing.
 * Every query is ordered and names no person; nothing of this moment (``built_at``, ``run_id``).
-* Leave out rows without a value (``where nps is not null``): a figure without rows says what it needs.
+* Leave out rows without a value (``where nps is not null``): an empty figure says what it needs.
 * A height is a number (``charts.tall``), the width is the page's: no facets, no ``alt.Step``.
 """
 
