@@ -212,21 +212,21 @@ def lines(
     if series:
         named_order = [words.value(series, o) for o in order] if order else None
         colour = colours(words, series, order=named_order)
-    shape: dict[str, Any] | None = (
-        {"field": series, "type": "nominal", "legend": None} if series else None
-    )
+    shape = {"shape": alt.Shape(field=series, type="nominal", legend=None)} if series else {}
+    # where points would touch each other the line is clearer without them
+    point = alt.OverlayMarkDef(size=36, filled=True) if frame[time].nunique() <= 40 else False
     told = {time: time_kind, **({series: "text"} if series else {}), value: kind}
     if low and high:
         told |= {low: kind, high: kind}
     line = (
         base(shown)
-        .mark_line(point=alt.OverlayMarkDef(size=36, filled=True))
+        .mark_line(point=point)
         .encode(
             x=x,
             y=alt.Y(**quantity(words, value, kind, zero=zero)),
             color=colour,
             tooltip=tips(words, **told),
-            shape=shape,
+            **shape,
         )
     )
     layers: list[alt.Chart] = [line]

@@ -21,6 +21,7 @@ from crm_pipeline.report.charts import (
     named,
     over_time,
     quantity,
+    tall,
     tips,
 )
 from crm_pipeline.report.words import Words
@@ -67,7 +68,7 @@ def side_by_side(
             color=colours(words, group, order=groups, palette=palette),
             tooltip=tips(words, **{category: "text", group: "text", value: kind}),
         )
-        .properties(height=alt.Step(18))
+        .properties(height=tall(len(places), 12 + 14 * len(groups)))
     )
 
 

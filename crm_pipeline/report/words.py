@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from crm_pipeline.report.shapes import world
+
 TEXTS = Path(__file__).parent / "texts"
 LANGUAGES = ("en", "zh")
 MISSING = "–"
@@ -74,11 +76,15 @@ class Words:
     def value(self, column: str, value: Any) -> str:
         """Return a name that the data uses (a stage, a segment) in this language.
 
-        A company may rename them: what the catalogue does not know is shown as it is.
+        A company may rename them: what the catalogue does not know is shown as it is. Countries
+        have their names from the map's list.
         """
         if value is None:
             return MISSING
-        return self.find("values", column, str(value)) or str(value)
+        known = self.find("values", column, str(value))
+        if known is None and column == "country" and (code := world.code_of(str(value))):
+            return world.countries()[code].name(self.language)
+        return str(value) if known is None else str(known)
 
     def label(self, column: str, kind: str = "text") -> str:
         """Return what a column is called, with its unit: an axis title, a table's head."""

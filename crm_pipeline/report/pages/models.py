@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import altair as alt
 import pandas as pd
 
-from crm_pipeline.report.charts import BAD, CATEGORIES, GOOD, NEUTRAL, Drawn, base, bars, lines, tips
+from crm_pipeline.report.charts import BAD, CATEGORIES, GOOD, NEUTRAL, Drawn, base, bars, lines, tall, tips
 from crm_pipeline.report.compared import melted
 from crm_pipeline.report.page import Figure, Page
 from crm_pipeline.report.words import Words
@@ -180,7 +180,7 @@ def _gate(frame: pd.DataFrame, words: Words) -> Drawn:
             tooltip=told,
         )
     )
-    return alt.layer(span, naive, point).properties(height=alt.Step(30))
+    return alt.layer(span, naive, point).properties(height=tall(len(shown), 30))
 
 
 def _gate_says(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:

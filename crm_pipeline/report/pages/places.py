@@ -135,17 +135,6 @@ def placed(frame: pd.DataFrame) -> tuple[dict[str, int], list[str]]:
     return customers, missing
 
 
-def country_name(words: Words, name: str) -> str:
-    """Return a country's name in the report's language; what is no country as it is."""
-    code = world.code_of(name)
-    return world.countries()[code].name(words.language) if code else words.value("country", name)
-
-
-def with_names(frame: pd.DataFrame, words: Words) -> pd.DataFrame:
-    """Return the frame with its countries called as in the report's language."""
-    return frame.assign(country=[country_name(words, name) for name in frame["country"]])
-
-
 def _map(frame: pd.DataFrame, words: Words) -> Drawn:
     customers, _ = placed(frame)
     view = world.view_of(customers)
@@ -222,7 +211,7 @@ def _map_says(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:
     there = frame[~frame["country"].isin(missing)]["customers"].sum()
     first = max(customers, key=lambda code: (customers[code], code), default=None)
     all_of_them = frame["customers"].sum()
-    listed = ", ".join(country_name(words, name) for name in missing)
+    listed = ", ".join(words.value("country", name) for name in missing)
     return {
         "countries": words.write(len(customers), "count"),
         "share": words.write(there / all_of_them, "rate"),
@@ -233,7 +222,7 @@ def _map_says(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:
 
 
 def _revenue(frame: pd.DataFrame, words: Words) -> Drawn:
-    return bars(with_names(frame, words), words, "country", "net_amount", "amount")
+    return bars(frame, words, "country", "net_amount", "amount")
 
 
 def _worth(frame: pd.DataFrame, words: Words) -> Drawn:
@@ -249,19 +238,18 @@ def _worth(frame: pd.DataFrame, words: Words) -> Drawn:
 
 
 def _new(frame: pd.DataFrame, words: Words) -> Drawn:
-    named = with_names(frame, words)
-    totals = named.groupby("country", sort=True)["new_customers"].sum()
-    others = words.value("country", "(all others)")
-    order = sorted(totals.index, key=lambda one: (one == others, -totals[one], one))
-    return areas(named, words, "month", "new_customers", "count", "country", order=order)
+    totals = frame.groupby("country", sort=True)["new_customers"].sum()
+    order = sorted(totals.index, key=lambda one: (one == "(all others)", -totals[one], one))
+    return areas(frame, words, "month", "new_customers", "count", "country", order=order)
 
 
 def _regions(frame: pd.DataFrame, words: Words) -> Drawn:
-    named = with_names(frame, words)
-    shown = named.assign(
+    shown = frame.assign(
         region=[
-            words.text("figures", "regions", "row", region=region, country=country)
-            for region, country in zip(named["region"], named["country"], strict=True)
+            words.text(
+                "figures", "regions", "row", region=region, country=words.value("country", country)
+            )
+            for region, country in zip(frame["region"], frame["country"], strict=True)
         ]
     )
     return bars(shown, words, "region", "customers", "count")
@@ -269,7 +257,7 @@ def _regions(frame: pd.DataFrame, words: Words) -> Drawn:
 
 def _leaving(frame: pd.DataFrame, words: Words) -> Drawn:
     return bars(
-        with_names(frame, words), words, "country", "churn_probability_mean", "rate"
+        frame, words, "country", "churn_probability_mean", "rate"
     )
 
 

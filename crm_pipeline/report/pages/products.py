@@ -16,6 +16,7 @@ from crm_pipeline.report.charts import (
     bars,
     base,
     quantity,
+    tall,
     tips,
 )
 from crm_pipeline.report.compared import side_by_side
@@ -298,7 +299,7 @@ def _urgent(frame: pd.DataFrame, words: Words) -> Drawn:
             tooltip=told,
         )
     )
-    return alt.layer(bar, tick).properties(height=alt.Step(26))
+    return alt.layer(bar, tick).properties(height=tall(len(order), 26))
 
 
 PAGE = Page(

@@ -118,7 +118,7 @@ order by weekday, hour_of_day
 
 
 def _backlog(frame: pd.DataFrame, words: Words) -> Drawn:
-    return lines(frame, words, "date_on", "backlog_count", "count", time_kind="date", points=False)
+    return lines(frame, words, "date_on", "backlog_count", "count", time_kind="date")
 
 
 def _backlog_says(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:

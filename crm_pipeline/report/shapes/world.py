@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -199,8 +199,9 @@ def outlines(view: View) -> dict[str, list[list[list[int]]]]:
     return found
 
 
-def is_tiny(rings: Iterable[list[list[int]]]) -> bool:
+def is_tiny(feature: dict[str, Any]) -> bool:
     """Whether a country's outline is too small to be seen on the map."""
+    rings = [ring for [ring] in feature["geometry"]["coordinates"]]
     return sum(_area([(x, y) for x, y in ring]) / 2 for ring in rings) < SMALLEST_AREA
 
 
