@@ -14,6 +14,7 @@ from typing import Any
 
 from crm_pipeline.report import cards
 from crm_pipeline.report.bundle import bundle
+from crm_pipeline.report.markdown import to_html
 from crm_pipeline.report.page import Figure, Page
 from crm_pipeline.report.reading import Build, Reader, Rows
 from crm_pipeline.report.words import LANGUAGES, Words
@@ -36,6 +37,7 @@ class Shown:
     spec: str = ""
     head: Sequence[tuple[str, bool]] = ()
     rows: Sequence[Sequence[str]] = ()
+    unfolded: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def _write(shown: Sequence[ShownPage], build: Build, words: Words) -> str:
 
 def show_page(reader: Reader, page: Page, words: Words) -> ShownPage:
     """Ask and draw everything on a page."""
-    figures = [show_figure(reader, page, figure, words) for figure in page.figures]
+    shown = [(figure, show_figure(reader, page, figure, words)) for figure in page.figures]
+    figures = [one for figure, one in shown if not (figure.is_optional and one.empty)]
     headline: Sequence[cards.ShownCard] = ()
     table = None
     if page.cards:
@@ -160,6 +163,10 @@ def show_figure(reader: Reader, page: Page, figure: Figure, words: Words) -> Sho
         finding=words.text(*path, "finding", **said) if said else "",
         head=_head(figure.columns, words),
         rows=_cells(found, figure.columns, words),
+        unfolded=[
+            (title, to_html(text))
+            for title, text in (figure.unfolded(frame, words) if figure.unfolded else ())
+        ],
     )
 
 

@@ -7,7 +7,7 @@ and where they apply ``finding`` (a sentence with what ``Figure.finding`` return
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,10 @@ class Figure:
             ``Words``; ``None`` where there is nothing to say.
         scores: The table of ``scores`` behind the figure: where its model abstains, an empty
             figure says so instead of asking for a source.
+        unfolded: Returns texts to unfold below the table: their titles, and themselves in the
+            Markdown that ``markdown.py`` knows, in English.
+        is_optional: Left out where it has no rows, since another figure on the page tells as
+            much of its sources.
     """
 
     key: str
@@ -60,6 +64,8 @@ class Figure:
     draw: Callable[[pd.DataFrame, Words], Drawn] | None = None
     finding: Callable[[pd.DataFrame, Words], Mapping[str, str] | None] | None = None
     scores: str | None = None
+    unfolded: Callable[[pd.DataFrame, Words], Sequence[tuple[str, str]]] | None = None
+    is_optional: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a format that nobody knows how to write."""

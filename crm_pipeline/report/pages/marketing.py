@@ -456,6 +456,7 @@ PAGE = Page(
                 "verdict": "text",
             },
             source="experiment_amounts",
+            is_optional=True,
             draw=_amounts,
         ),
         Figure(

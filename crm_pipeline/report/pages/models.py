@@ -252,6 +252,18 @@ def _drift(frame: pd.DataFrame, words: Words) -> Drawn:
                 order=["stable", "noticeable", "drifted"], palette=(GOOD, CATEGORIES[1], BAD))
 
 
+def _cards(frame: pd.DataFrame, words: Words) -> list[tuple[str, str]]:
+    return [
+        (words.text("figures", "cards", "card", model=words.value("model", model)), _body(card))
+        for model, card in zip(frame["model"], frame["card"], strict=True)
+    ]
+
+
+def _body(card: str) -> str:
+    """Return a card without its own title, which the heading says."""
+    return card.split("\n", 1)[-1] if card.startswith("# ") else card
+
+
 PAGE = Page(
     key="models",
     figures=(
@@ -345,6 +357,7 @@ PAGE = Page(
             sql=CARDS,
             columns={"model": "text", "model_version": "text"},
             source="models",
+            unfolded=_cards,
         ),
     ),
 )

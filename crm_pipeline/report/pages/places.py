@@ -227,7 +227,7 @@ def _revenue(frame: pd.DataFrame, words: Words) -> Drawn:
 
 def _worth(frame: pd.DataFrame, words: Words) -> Drawn:
     return intervals(
-        with_names(frame, words),
+        frame,
         words,
         "country",
         "net_amount_mean",

@@ -67,6 +67,9 @@
       if (place.view) place.view.finalize();
       place.dataset.drawn = wanted;
       const spec = JSON.parse(script.textContent);
+      // what has a shape of its own, as a map, keeps it at every width
+      const ratio = spec.usermeta && spec.usermeta.heightOverWidth;
+      if (ratio) spec.height = Math.round(place.clientWidth * ratio);
       vegaEmbed(place, spec, {
         actions: false, renderer: "svg", ast: true, config: look(printing), tooltip: tell,
       }).then(function (made) {
