@@ -107,6 +107,16 @@ def over_time(words: Words, column: str, kind: str = "month") -> dict[str, Any]:
     }
 
 
+def monthly(words: Words, column: str, kind: str = "month") -> dict[str, Any]:
+    """Return the parts of an ``alt.X`` with a place for each month (or day): for bars."""
+    return {
+        "field": column,
+        "type": "ordinal",
+        "timeUnit": "utcyearmonth" if kind == "month" else "utcyearmonthdate",
+        "axis": axis(words, column, kind, labelAngle=0),
+    }
+
+
 def tips(words: Words, **columns: str) -> list[alt.Tooltip]:
     """Return what is shown over a mark: column -> format."""
     return [_tip(words, column, kind) for column, kind in columns.items()]
@@ -212,9 +222,8 @@ def lines(
     if series:
         named_order = [words.value(series, o) for o in order] if order else None
         colour = colours(words, series, order=named_order)
-    shape: dict[str, Any] | None = (
-        {"field": series, "type": "nominal", "legend": None} if series else None
-    )
+    # told apart without colour too
+    shape = {"shape": alt.Shape(field=series, type="nominal", legend=None)} if series else {}
     told = {time: time_kind, **({series: "text"} if series else {}), value: kind}
     if low and high:
         told |= {low: kind, high: kind}
@@ -226,7 +235,7 @@ def lines(
             y=alt.Y(**quantity(words, value, kind, zero=zero)),
             color=colour,
             tooltip=tips(words, **told),
-            shape=shape,
+            **shape,
         )
     )
     layers: list[alt.Chart] = [line]
@@ -261,17 +270,11 @@ def areas(
     named_order = [words.value(series, o) for o in order] if order else None
     ranks = {name: rank for rank, name in enumerate(named_order or sorted(set(shown[series])))}
     shown = shown.assign(rank=[ranks[name] for name in shown[series]])
-    x: dict[str, Any] = {
-        "field": time,
-        "type": "ordinal",
-        "timeUnit": "utcyearmonth" if time_kind == "month" else "utcyearmonthdate",
-        "axis": axis(words, time, time_kind, labelAngle=0),
-    }
     return (
         base(shown)
         .mark_bar()
         .encode(
-            x=alt.X(**x),
+            x=alt.X(**monthly(words, time, time_kind)),
             y=alt.Y(**quantity(words, value, kind)),
             color=colours(words, series, order=named_order),
             order=alt.Order(field="rank", type="ordinal"),
