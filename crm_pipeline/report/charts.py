@@ -79,20 +79,26 @@ def axis(words: Words, column: str, kind: str, **more: Any) -> alt.Axis:
             **more,
         }
     elif kind in D3_FORMATS:
-        more = {"format": D3_FORMATS[kind], **more}
-    return alt.Axis(title=words.label(column, kind), **more)
+        more = {"format": D3_FORMATS[kind], "labelSeparation": 8, **more}
+    return alt.Axis(**{"title": words.label(column, kind), **more})
 
 
 def quantity(
-    words: Words, column: str, kind: str, *, zero: bool = True, **more: Any
+    words: Words,
+    column: str,
+    kind: str,
+    *,
+    zero: bool = True,
+    title: str | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
-    """Return the parts of a quantitative ``alt.X`` or ``alt.Y``."""
+    """Return the parts of a quantitative ``alt.X`` or ``alt.Y``; layers share one ``title``."""
     scale = alt.Scale(zero=zero, nice=True)
     return {
         "field": column,
         "type": "quantitative",
         "scale": scale,
-        "axis": axis(words, column, kind),
+        "axis": axis(words, column, kind, **({"title": title} if title else {})),
         **more,
     }
 
@@ -105,6 +111,22 @@ def over_time(words: Words, column: str, kind: str = "month") -> dict[str, Any]:
         "scale": alt.Scale(type="utc"),
         "axis": axis(words, column, kind),
     }
+
+
+def monthly(words: Words, column: str, kind: str = "month") -> dict[str, Any]:
+    """Return the parts of an ``alt.X`` with a place for each month (or day): for bars."""
+    return {
+        "field": column,
+        "type": "ordinal",
+        "timeUnit": "utcyearmonth" if kind == "month" else "utcyearmonthdate",
+        "axis": axis(words, column, kind, labelAngle=0),
+    }
+
+
+def names() -> alt.Axis:
+    """Return an axis of names, which get a third of the page's width."""
+    width = "max(120, min(340, containerSize()[0] * 0.34))"
+    return alt.Axis(title=None, labelLimit=alt.ExprRef(expr=width))
 
 
 def tips(words: Words, **columns: str) -> list[alt.Tooltip]:
@@ -178,7 +200,7 @@ def bars(
     )
     encoding: dict[str, Any] = {
         "y": alt.Y(
-            field=category, type="nominal", sort=places, axis=alt.Axis(title=None, labelLimit=190)
+            field=category, type="nominal", sort=places, axis=names()
         ),
         "x": alt.X(**quantity(words, value, kind)),
         "tooltip": drawn_tips,
@@ -212,6 +234,7 @@ def lines(
     if series:
         named_order = [words.value(series, o) for o in order] if order else None
         colour = colours(words, series, order=named_order)
+    # told apart without colour too
     shape = {"shape": alt.Shape(field=series, type="nominal", legend=None)} if series else {}
     # where points would touch each other the line is clearer without them
     point = alt.OverlayMarkDef(size=36, filled=True) if frame[time].nunique() <= 40 else False
@@ -261,17 +284,11 @@ def areas(
     named_order = [words.value(series, o) for o in order] if order else None
     ranks = {name: rank for rank, name in enumerate(named_order or sorted(set(shown[series])))}
     shown = shown.assign(rank=[ranks[name] for name in shown[series]])
-    x: dict[str, Any] = {
-        "field": time,
-        "type": "ordinal",
-        "timeUnit": "utcyearmonth" if time_kind == "month" else "utcyearmonthdate",
-        "axis": axis(words, time, time_kind, labelAngle=0),
-    }
     return (
         base(shown)
         .mark_bar()
         .encode(
-            x=alt.X(**x),
+            x=alt.X(**monthly(words, time, time_kind)),
             y=alt.Y(**quantity(words, value, kind)),
             color=colours(words, series, order=named_order),
             order=alt.Order(field="rank", type="ordinal"),
@@ -373,7 +390,7 @@ def intervals(
     named_order = [words.value(colour, o) for o in order] if order and colour else None
     tint: Any = colours(words, colour, order=named_order) if colour else alt.value(ACCENT)
     y = alt.Y(
-        field=category, type="nominal", sort=places, axis=alt.Axis(title=None, labelLimit=190)
+        field=category, type="nominal", sort=places, axis=names()
     )
     told = tips(words, **{category: "text", value: kind, low: kind, high: kind})
     offset = {"yOffset": alt.YOffset(field=colour, type="nominal")} if colour else {}

@@ -32,7 +32,9 @@ D3_FORMATS = {
 @cache
 def catalogue(language: str, name: str) -> dict[str, Any]:
     """Return the texts of a page, or ``common``, in one language."""
-    content: dict[str, Any] = yaml.safe_load((TEXTS / language / f"{name}.yml").read_text("utf-8"))
+    text = (TEXTS / language / f"{name}.yml").read_text(encoding="utf-8")
+    # everything is a text here: `yes`, `new` and `2024-01-01` too
+    content: dict[str, Any] = yaml.load(text, Loader=yaml.BaseLoader)
     return content
 
 
@@ -116,6 +118,11 @@ class Words:
         """Return a month as ``Jun 2026`` or ``2026年6月``."""
         names = self.text("shell", "months").split()
         return self.text("shell", "month", name=names[value.month - 1], year=str(value.year))
+
+    def money(self, value: float) -> str:
+        """Return an amount within a sentence, with its currency; cents only where they count."""
+        number = f"{round(value):,}" if abs(value) >= 1000 else f"{_plain(value, 2):,.2f}"
+        return f"{number} {self.currency}" if self.currency else number
 
     def change(self, value: float, kind: str) -> str:
         """Return a difference with its sign; of rates in percentage points."""

@@ -7,7 +7,22 @@ from collections.abc import Mapping
 import altair as alt
 import pandas as pd
 
-from crm_pipeline.report.charts import BAD, GOOD, NEUTRAL, Drawn, areas, bars, intervals
+from crm_pipeline.report.charts import (
+    BAD,
+    GOOD,
+    NEUTRAL,
+    Drawn,
+    areas,
+    bars,
+    base,
+    intervals,
+    legend,
+    named,
+    names,
+    quantity,
+    tall,
+    tips,
+)
 from crm_pipeline.report.compared import melted, side_by_side
 from crm_pipeline.report.page import Figure, Page
 from crm_pipeline.report.words import Words
@@ -251,50 +266,76 @@ def _attribution(frame: pd.DataFrame, words: Words) -> Drawn:
     )
 
 
-def _by_verdict(frame: pd.DataFrame, words: Words, row: str, *, amount: str, kind: str) -> Drawn:
-    shown = frame.assign(campaign=_rows(frame, words, row))
-    chart = intervals(
-        shown,
-        words,
-        "campaign",
-        f"effect{amount}",
-        f"effect_low{amount}",
-        f"effect_high{amount}",
-        kind,
-        reference=0,
-    )
-    met = [one for one in VERDICTS if one in set(frame["verdict"])]
-    tint = alt.Color(
-        field="verdict",
-        type="nominal",
-        scale=alt.Scale(
-            domain=[words.value("verdict", one) for one in met],
-            range=[VERDICT_COLOURS[VERDICTS.index(one)] for one in met],
-        ),
-        legend=alt.Legend(title=words.label("verdict"), orient="top", columns=3, labelLimit=220),
-    )
-    verdicts = [words.value("verdict", one) for one in frame["verdict"]]
-    for layer in chart.layer[1:]:
-        for record, verdict in zip(layer.data.values, verdicts, strict=True):
-            record["verdict"] = verdict
-        layer.encoding.color = tint
-    return chart
-
-
-def _rows(frame: pd.DataFrame, words: Words, row: str) -> list[str]:
+def _by_verdict(frame: pd.DataFrame, words: Words, effect: str, kind: str) -> Drawn:
+    """Draw differences with their intervals: the verdict in colour, the outcome by the shape."""
     several = frame["experiment_arm"].nunique() > 1
-    written = []
-    for record in frame.to_dict("records"):
-        text = str(record["campaign"])
-        if "outcome" in record:
-            outcome = words.value("outcome", record["outcome"])
-            text = words.text("figures", row, "row", campaign=text, outcome=outcome)
-        written.append(f"{text}, {record['experiment_arm']}" if several else text)
-    return written
+    shown = named(frame, words, "verdict", "outcome").assign(
+        campaign=[
+            f"{campaign}, {arm}" if several else campaign
+            for campaign, arm in zip(frame["campaign"], frame["experiment_arm"], strict=True)
+        ]
+    )
+    places = list(dict.fromkeys(shown["campaign"]))
+    outcomes = list(dict.fromkeys(shown["outcome"]))
+    met = [one for one in VERDICTS if one in set(frame["verdict"])]
+    low, high = effect.replace("effect", "effect_low"), effect.replace("effect", "effect_high")
+    by_outcome = {"field": "outcome", "type": "nominal", "sort": outcomes}
+    common = {
+        "y": alt.Y(field="campaign", type="nominal", sort=places, axis=names()),
+        "yOffset": alt.YOffset(**by_outcome),
+        "color": alt.Color(
+            field="verdict",
+            type="nominal",
+            scale=alt.Scale(
+                domain=[words.value("verdict", one) for one in met],
+                range=[VERDICT_COLOURS[VERDICTS.index(one)] for one in met],
+            ),
+            legend=legend(words, "verdict"),
+        ),
+        "tooltip": tips(
+            words,
+            campaign="text",
+            outcome="text",
+            verdict="text",
+            **{effect: kind, low: kind, high: kind},
+        ),
+    }
+    title = words.label(effect, kind)
+    none = (
+        alt.Chart(alt.Data(values=[{"zero": 0}]))
+        .mark_rule(strokeDash=[4, 4], color=NEUTRAL)
+        .encode(x=alt.X(field="zero", type="quantitative"))
+    )
+    spans = (
+        base(shown)
+        .mark_rule(strokeWidth=2)
+        .encode(
+            x=alt.X(**quantity(words, low, kind, zero=False, title=title)),
+            x2=alt.X2(field=high),
+            **common,
+        )
+    )
+    points = (
+        base(shown)
+        .mark_point(filled=True, size=70, opacity=1)
+        .encode(
+            x=alt.X(**quantity(words, effect, kind, zero=False, title=title)),
+            shape=alt.Shape(
+                **by_outcome, legend=legend(words, "outcome") if len(outcomes) > 1 else None
+            ),
+            **common,
+        )
+    )
+    height = tall(len(places), 12 + 16 * len(outcomes))
+    return alt.layer(none, spans, points).properties(height=height)
 
 
 def _experiments(frame: pd.DataFrame, words: Words) -> Drawn:
-    return _by_verdict(frame, words, "experiments", amount="", kind="share")
+    return _by_verdict(frame, words, "effect", "share")
+
+
+def _amounts(frame: pd.DataFrame, words: Words) -> Drawn:
+    return _by_verdict(frame.assign(outcome="amount"), words, "effect_amount", "amount")
 
 
 def _experiments_say(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:
@@ -305,10 +346,6 @@ def _experiments_say(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:
         "all": words.write(len(counted), "count"),
         "outcome": words.value("outcome", counted["outcome"].iloc[0]),
     }
-
-
-def _amounts(frame: pd.DataFrame, words: Words) -> Drawn:
-    return _by_verdict(frame, words, "experiment_amounts", amount="_amount", kind="amount")
 
 
 def _offers(frame: pd.DataFrame, words: Words) -> Drawn:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import altair as alt
 import pandas as pd
 
-from crm_pipeline.report.charts import BAD, CATEGORIES, GOOD, NEUTRAL, Drawn, base, bars, lines, tall, tips
+from crm_pipeline.report.charts import BAD, CATEGORIES, GOOD, NEUTRAL, Drawn, base, bars, lines, names, tall, tips
 from crm_pipeline.report.compared import melted
 from crm_pipeline.report.page import Figure, Page
 from crm_pipeline.report.words import Words
@@ -62,12 +62,19 @@ select
     row_count,
     row_count / sum(row_count) over (partition by score_table) as row_share
 from marts.score_coverage
-where row_count > 0
+where
+    row_count > 0
+    and score_table in (
+        'agents_needed', 'comment_sentiment', 'customer_churn', 'customer_clv',
+        'customer_next_category', 'customer_next_order', 'customer_recommendations',
+        'customer_segments', 'customer_uplift', 'opportunity_scores', 'product_reorder',
+        'sales_forecast', 'subscription_churn'
+    )
 order by score_table, status
 """
 
 EVALUATIONS = r"""
-select model, period, metric, value, baseline_value, champion_value, decision
+select model, period, metric, value, baseline_value, champion_value
 from meta.model_evaluations
 where
     baseline_value is not null and period <> 'parameters'
@@ -141,7 +148,7 @@ def _gate(frame: pd.DataFrame, words: Words) -> Drawn:
         field="model",
         type="nominal",
         sort=list(shown["model"]),
-        axis=alt.Axis(title=None, labelLimit=230),
+        axis=names(),
     )
     told = tips(words, model="text", value="score", baseline_value="score", decision="text")
     axis = alt.Axis(title=words.text("figures", "gate", "axis"), format=".2~f")
@@ -198,7 +205,7 @@ def _gate_says(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:
 
 
 def _coverage(frame: pd.DataFrame, words: Words) -> Drawn:
-    return bars(
+    chart = bars(
         frame,
         words,
         "score_table",
@@ -212,6 +219,8 @@ def _coverage(frame: pd.DataFrame, words: Words) -> Drawn:
         ],
         palette=(GOOD, CATEGORIES[1], BAD),
     )
+    chart.encoding.x.scale = alt.Scale(domain=[0, 1])
+    return chart
 
 
 def _scorecard(frame: pd.DataFrame, words: Words) -> Drawn:
@@ -348,7 +357,6 @@ PAGE = Page(
                 "value": "score",
                 "baseline_value": "score",
                 "champion_value": "score",
-                "decision": "text",
             },
             source="models",
         ),

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import altair as alt
 import pandas as pd
 
-from crm_pipeline.report.charts import (
-    ACCENT,
-    BAD,
-    CATEGORIES,
-    NEUTRAL,
-    Drawn,
-    bars,
-    base,
-    quantity,
-    tall,
-    tips,
-)
+from crm_pipeline.report.charts import ACCENT, BAD, CATEGORIES, NEUTRAL, Drawn, bars
 from crm_pipeline.report.compared import side_by_side
 from crm_pipeline.report.page import Figure, Page
 from crm_pipeline.report.words import Words
@@ -272,34 +260,7 @@ def _stock_says(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:
 
 
 def _urgent(frame: pd.DataFrame, words: Words) -> Drawn:
-    frame = _distinct(frame)
-    order = list(dict.fromkeys(frame["product"]))
-    y = alt.Y(
-        field="product", type="nominal", sort=order, axis=alt.Axis(title=None, labelLimit=190)
-    )
-    told = tips(
-        words,
-        product="text",
-        available_quantity="count",
-        reorder_point_quantity="count",
-        order_quantity="count",
-    )
-    title = words.label("available_quantity", "count")
-    bar = (
-        base(frame)
-        .mark_bar(color=ACCENT)
-        .encode(y=y, x=alt.X(**quantity(words, "available_quantity", "count")), tooltip=told)
-    )
-    tick = (
-        base(frame)
-        .mark_tick(color=BAD, thickness=3, size=20)
-        .encode(
-            y=y,
-            x=alt.X(**quantity(words, "reorder_point_quantity", "count", title=title)),
-            tooltip=told,
-        )
-    )
-    return alt.layer(bar, tick).properties(height=tall(len(order), 26))
+    return bars(_distinct(frame), words, "product", "order_quantity", "count")
 
 
 PAGE = Page(

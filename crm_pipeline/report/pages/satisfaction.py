@@ -81,7 +81,7 @@ select
     positive_share,
     negative_share
 from marts.satisfaction_monthly
-where dimension_kind = 'all' and sentiment_mean is not null
+where dimension_kind = 'all' and sentiment_mean is not null and comment_count >= 5
 order by month, survey, highest_score
 """
 

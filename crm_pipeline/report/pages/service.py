@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import altair as alt
 import pandas as pd
 
-from crm_pipeline.report.charts import BAD, CATEGORIES, NEUTRAL, Drawn, bars, heat, lines
+from crm_pipeline.report.charts import (
+    BAD,
+    CATEGORIES,
+    NEUTRAL,
+    RAMP,
+    Drawn,
+    bars,
+    base,
+    lines,
+    tall,
+    tips,
+)
 from crm_pipeline.report.compared import melted
 from crm_pipeline.report.page import Figure, Page
-from crm_pipeline.report.words import Words
+from crm_pipeline.report.words import D3_FORMATS, Words
 
 BACKLOG = """
 select
@@ -215,19 +227,66 @@ def _topics_say(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:
 
 
 def _staffing(frame: pd.DataFrame, words: Words) -> Drawn:
-    hours = sorted(set(frame["hour_of_day"]))
-    shown = frame.assign(weekday=frame["weekday"].map(str), hour_of_day=frame["hour_of_day"].map(str))
-    return heat(
-        shown,
-        words,
-        "hour_of_day",
-        "weekday",
-        "scheduled_agents",
-        "count",
-        x_order=[str(hour) for hour in hours],
-        y_order=[str(day) for day in range(1, 8)],
-        tooltip=[],
+    hours = [str(hour) for hour in sorted(set(frame["hour_of_day"]))]
+    shown = frame.assign(
+        weekday=[words.value("weekday", day) for day in frame["weekday"]],
+        hour_of_day=[str(hour) for hour in frame["hour_of_day"]],
     )
+    place = {
+        "x": alt.X(
+            field="hour_of_day",
+            type="ordinal",
+            sort=hours,
+            axis=alt.Axis(title=words.label("hour_of_day"), labelAngle=0, labelOverlap=True),
+        ),
+        "y": alt.Y(
+            field="weekday",
+            type="ordinal",
+            sort=[words.value("weekday", day) for day in range(1, 8)],
+            axis=alt.Axis(title=None),
+        ),
+        "tooltip": tips(
+            words,
+            weekday="text",
+            hour_of_day="text",
+            contacts_per_hour="number",
+            agents_needed="count",
+            scheduled_agents="count",
+        ),
+    }
+    top = float(frame["contacts_per_hour"].max())
+    cells = (
+        base(shown)
+        .mark_rect()
+        .encode(
+            **place,
+            color=alt.Color(
+                field="contacts_per_hour",
+                type="quantitative",
+                scale=alt.Scale(range=list(RAMP), domain=[0, top]),
+                legend=alt.Legend(
+                    title=words.label("contacts_per_hour"),
+                    orient="top",
+                    format=D3_FORMATS["number"],
+                    gradientLength=180,
+                ),
+            ),
+        )
+    )
+    people = (
+        base(shown)
+        .mark_text(fontSize=11)
+        .encode(
+            **place,
+            text=alt.Text(field="scheduled_agents", type="quantitative", format=",d"),
+            color=alt.condition(
+                f"datum.contacts_per_hour > {0.45 * top:.6g}",
+                alt.value("#ffffff"),
+                alt.value("#10233a"),
+            ),
+        )
+    )
+    return alt.layer(cells, people).properties(height=tall(7, 34))
 
 
 def _staffing_says(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:

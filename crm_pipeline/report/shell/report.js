@@ -69,7 +69,7 @@
       const spec = JSON.parse(script.textContent);
       // what has a shape of its own, as a map, keeps it at every width
       const ratio = spec.usermeta && spec.usermeta.heightOverWidth;
-      if (ratio) spec.height = Math.round(place.clientWidth * ratio);
+      if (ratio) spec.height = Math.min(Math.round(place.clientWidth * ratio), 520);
       vegaEmbed(place, spec, {
         actions: false, renderer: "svg", ast: true, config: look(printing), tooltip: tell,
       }).then(function (made) {
