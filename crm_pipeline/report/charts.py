@@ -148,8 +148,9 @@ def _tip(words: Words, column: str, kind: str) -> alt.Tooltip:
 
 
 def legend(words: Words, column: str) -> alt.Legend:
-    """Return a legend above the chart, where a phone has room for it."""
-    return alt.Legend(title=words.label(column), orient="top", columns=3, labelLimit=220)
+    """Return a legend above the chart, where a phone has room for it: there in one column."""
+    columns = alt.ExprRef(expr="containerSize()[0] < 480 ? 1 : 3")
+    return alt.Legend(title=words.label(column), orient="top", columns=columns, labelLimit=220)
 
 
 def colours(
