@@ -76,12 +76,9 @@ def _change(
     if len(values) <= steps or values[-1 - steps] is None:
         return None
     now, then = float(values[-1]), float(values[-1 - steps])
-    if card.format in ("rate", "share"):
+    if card.format in ("rate", "share", "number", "score"):
         difference = now - then
         text = words.change(difference, card.format)
-    elif card.format in ("number", "score"):
-        difference = now - then
-        text = f"{round(difference, 2) + 0.0:+.2f}"
     elif then > 0:
         difference = now / then - 1
         text = words.change(difference, "relative")

@@ -30,6 +30,8 @@ GOOD, NEUTRAL, BAD = "#009E73", "#8C8C8C", "#D55E00"
 RAMP = ("#e8f1fa", "#b5d3ec", "#74add8", "#3683bd", "#0f5a96", "#063763")
 DIVERGING = ("#b35806", "#f1a340", "#f7f7f7", "#67a9cf", "#2166ac")
 HEIGHT = 280
+IN_CELLS = {"rate": ".0%", "share": ".0%"}
+"""Formats inside a heat map's cells, where room is short."""
 SIGNIFICANT = 7
 """Digits of a drawn number: the same bytes whatever the last bits of a sum."""
 
@@ -84,16 +86,17 @@ def axis(words: Words, column: str, kind: str, **more: Any) -> alt.Axis:
 
 
 def quantity(
-    words: Words, column: str, kind: str, *, zero: bool = True, **more: Any
+    words: Words, column: str, kind: str, *, zero: bool = True, named_as: str | None = None
 ) -> dict[str, Any]:
-    """Return the parts of a quantitative ``alt.X`` or ``alt.Y``."""
-    scale = alt.Scale(zero=zero, nice=True)
+    """Return the parts of a quantitative ``alt.X`` or ``alt.Y``.
+
+    ``named_as`` is the column whose name the axis takes: bounds share that of their value.
+    """
     return {
         "field": column,
         "type": "quantitative",
-        "scale": scale,
-        "axis": axis(words, column, kind),
-        **more,
+        "scale": alt.Scale(zero=zero, nice=True),
+        "axis": axis(words, named_as or column, kind, tickCount=6),
     }
 
 
@@ -245,7 +248,7 @@ def lines(
             .mark_area(opacity=0.18)
             .encode(
                 x=x,
-                y=alt.Y(**quantity(words, low, kind, zero=zero, title=words.label(value, kind))),
+                y=alt.Y(**quantity(words, low, kind, zero=zero, named_as=value)),
                 y2=alt.Y2(field=high),
                 color=colour,
             )
@@ -344,7 +347,9 @@ def heat(
         .mark_text(fontSize=11)
         .encode(
             **place,
-            text=alt.Text(field=value, type="quantitative", format=D3_FORMATS[kind]),
+            text=alt.Text(
+                field=value, type="quantitative", format=IN_CELLS.get(kind, D3_FORMATS[kind])
+            ),
             color=alt.condition(
                 f"datum[{value!r}] > {0.45 * top:.6g}", alt.value("#ffffff"), alt.value("#10233a")
             ),
@@ -385,7 +390,7 @@ def intervals(
         .mark_rule(strokeWidth=2)
         .encode(
             y=y,
-            x=alt.X(**quantity(words, low, kind, zero=False, title=words.label(value, kind))),
+            x=alt.X(**quantity(words, low, kind, zero=False, named_as=value)),
             x2=alt.X2(field=high),
             color=tint,
             tooltip=told,

@@ -17,8 +17,8 @@ MISSING = "–"
 D3_FORMATS = {
     "count": ",d",
     "amount": ",.0f",
-    "rate": ".0%",
-    "share": ".0%",
+    "rate": ".1~%",
+    "share": ".1~%",
     "number": ",.2~f",
     "score": ".2~f",
     "days": ",d",
@@ -119,10 +119,18 @@ class Words:
         return f"{number} {self.currency}" if self.currency else number
 
     def change(self, value: float, kind: str) -> str:
-        """Return a difference with its sign; of rates in percentage points."""
+        """Return a difference with its sign: of rates in percentage points, else as it is given.
+
+        ``relative`` is a change as a share of what was before.
+        """
         if kind in ("rate", "share"):
-            return self.text("shell", "points", value=f"{_plain(100 * value, 1):+.1f}")
-        return f"{_plain(100 * value, 1):+.1f}%"
+            return self.text("shell", "points", value=signed(100 * value, 1))
+        return f"{signed(100 * value, 1)}%" if kind == "relative" else signed(value, 2)
+
+
+def signed(value: float, digits: int) -> str:
+    """Return a number with its sign, a real minus where it is below zero."""
+    return f"{_plain(value, digits):+,.{digits}f}".replace("-", "\u2212")
 
 
 def _plain(value: float, digits: int) -> float:
