@@ -30,8 +30,13 @@ GOOD, NEUTRAL, BAD = "#009E73", "#8C8C8C", "#D55E00"
 RAMP = ("#e8f1fa", "#b5d3ec", "#74add8", "#3683bd", "#0f5a96", "#063763")
 DIVERGING = ("#b35806", "#f1a340", "#f7f7f7", "#67a9cf", "#2166ac")
 HEIGHT = 280
+_IS_NARROW = "containerSize()[0] < 520"
+LABELS = alt.ExprRef(expr=f"{_IS_NARROW} ? 118 : 200")
+"""How long a name beside its row may be: shorter on a phone."""
 IN_CELLS = {"rate": ".0%", "share": ".0%"}
 """Formats inside a heat map's cells, where room is short."""
+MANY_LETTERS = 34
+"""What the names below a chart may have together on a phone before they are slanted."""
 SIGNIFICANT = 7
 """Digits of a drawn number: the same bytes whatever the last bits of a sum."""
 
@@ -191,7 +196,10 @@ def bars(
     )
     encoding: dict[str, Any] = {
         "y": alt.Y(
-            field=category, type="nominal", sort=places, axis=alt.Axis(title=None, labelLimit=190)
+            field=category,
+            type="nominal",
+            sort=places,
+            axis=alt.Axis(title=None, labelLimit=LABELS),
         ),
         "x": alt.X(**quantity(words, value, kind)),
         "tooltip": drawn_tips,
@@ -309,13 +317,13 @@ def heat(
             field=x,
             type="ordinal",
             sort=_sorted(words, x, x_order),
-            axis=alt.Axis(title=words.label(x), labelAngle=0, labelOverlap=True),
+            axis=alt.Axis(title=words.label(x), **_below(list(map(str, shown[x])))),
         ),
         "y": alt.Y(
             field=y,
             type="ordinal",
             sort=_sorted(words, y, y_order),
-            axis=alt.Axis(title=words.label(y), labelLimit=150),
+            axis=alt.Axis(title=words.label(y), labelLimit=LABELS),
         ),
         "tooltip": tooltip or tips(words, **{x: "text", y: "text", value: kind}),
     }
@@ -358,6 +366,18 @@ def heat(
     return alt.layer(cells, numbers).properties(height=height)
 
 
+def _below(names: list[str]) -> dict[str, Any]:
+    """Return how names below a chart are written: slanted on a phone where they are long."""
+    if max(map(len, names), default=0) * len(set(names)) < MANY_LETTERS:
+        return {"labelAngle": 0, "labelOverlap": True}
+    return {
+        "labelAngle": alt.ExprRef(expr=f"{_IS_NARROW} ? -40 : 0"),
+        "labelAlign": alt.ExprRef(expr=f"{_IS_NARROW} ? 'right' : 'center'"),
+        "labelOverlap": False,
+        "labelLimit": 130,
+    }
+
+
 def _sorted(words: Words, column: str, order: Sequence[Any] | None) -> Any:
     return [words.value(column, one) for one in order] if order is not None else None
 
@@ -381,7 +401,7 @@ def intervals(
     named_order = [words.value(colour, o) for o in order] if order and colour else None
     tint: Any = colours(words, colour, order=named_order) if colour else alt.value(ACCENT)
     y = alt.Y(
-        field=category, type="nominal", sort=places, axis=alt.Axis(title=None, labelLimit=190)
+        field=category, type="nominal", sort=places, axis=alt.Axis(title=None, labelLimit=LABELS)
     )
     told = tips(words, **{category: "text", value: kind, low: kind, high: kind})
     offset = {"yOffset": alt.YOffset(field=colour, type="nominal")} if colour else {}
