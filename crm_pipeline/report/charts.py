@@ -31,7 +31,7 @@ RAMP = ("#e8f1fa", "#b5d3ec", "#74add8", "#3683bd", "#0f5a96", "#063763")
 DIVERGING = ("#b35806", "#f1a340", "#f7f7f7", "#67a9cf", "#2166ac")
 HEIGHT = 280
 _IS_NARROW = "containerSize()[0] < 520"
-LABELS = alt.ExprRef(expr=f"{_IS_NARROW} ? 118 : 200")
+LABELS = alt.ExprRef(expr=f"{_IS_NARROW} ? 132 : 200")
 """How long a name beside its row may be: shorter on a phone."""
 IN_CELLS = {"rate": ".0%", "share": ".0%"}
 """Formats inside a heat map's cells, where room is short."""

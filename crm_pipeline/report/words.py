@@ -37,28 +37,22 @@ def catalogue(language: str, name: str) -> dict[str, Any]:
 
 
 class Words:
-    """The texts of one page in one language, over those common to all.
-
-    ``used`` collects what was asked for, so that a test finds texts that nothing shows.
-    """
+    """The texts of one page in one language, over those common to all."""
 
     def __init__(self, language: str, page: str, *, currency: str | None = None) -> None:
         """Read the texts of ``page`` and those common to all pages."""
         self.language = language
         self.page = page
         self.currency = currency
-        self._layers = [(page, catalogue(language, page))] if page != "common" else []
-        self._layers.append(("common", catalogue(language, "common")))
-        self.used: set[tuple[str, str]] = set()
+        self._layers = [catalogue(language, name) for name in dict.fromkeys((page, "common"))]
 
     def find(self, *path: str) -> Any:
         """Return the text under ``path``, the page's own before the common one, or ``None``."""
-        for name, texts in self._layers:
+        for texts in self._layers:
             found: Any = texts
             for part in path:
                 found = found.get(part) if isinstance(found, dict) else None
             if found is not None:
-                self.used.add((name, ".".join(path)))
                 return found
         return None
 
