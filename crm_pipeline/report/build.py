@@ -7,7 +7,7 @@ gets in. What is drawn is read from the published file alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class Shown:
     alt: str = ""
     empty: str = ""
     spec: str = ""
-    head: Sequence[tuple[str, bool]] = ()
+    head: Sequence[tuple[str, str, bool]] = ()
     rows: Sequence[Sequence[str]] = ()
     unfolded: Sequence[tuple[str, str]] = ()
 
@@ -193,11 +193,11 @@ def _spec(spec: dict[str, Any]) -> str:
 _LEFT = ("text", "date", "month", "yes_no")
 
 
-def _head(columns: Any, words: Words) -> list[tuple[str, bool]]:
-    """Return each column's name, and whether it holds numbers."""
-    return [(words.label(name, kind), kind not in _LEFT) for name, kind in columns.items()]
+def _head(columns: Mapping[str, str], words: Words) -> list[tuple[str, str, bool]]:
+    """Return each column, its name, and whether it holds numbers."""
+    return [(name, words.label(name, kind), kind not in _LEFT) for name, kind in columns.items()]
 
 
-def _cells(found: Rows, columns: Any, words: Words) -> list[list[str]]:
+def _cells(found: Rows, columns: Mapping[str, str], words: Words) -> list[list[str]]:
     places = [(found.columns.index(name), kind, name) for name, kind in columns.items()]
     return [[words.write(row[at], kind, name) for at, kind, name in places] for row in found.rows]

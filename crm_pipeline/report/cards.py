@@ -25,8 +25,13 @@ class Change:
 
 @dataclass(frozen=True)
 class ShownCard:
-    """A headline number as it is shown; ``points`` is the line's path in SVG."""
+    """A headline number as it is shown; ``points`` is the line's path in SVG.
 
+    ``column`` and ``exact`` tell programs that read the page which figure it is, unrounded.
+    """
+
+    column: str
+    exact: str
     label: str
     value: str
     when: str
@@ -48,6 +53,8 @@ def show_cards(cards: Cards, found: Rows, words: Words) -> list[ShownCard]:
         line, last = sparkline(values[-MONTHS:])
         shown.append(
             ShownCard(
+                column=card.column,
+                exact=str(values[-1]),
                 label=words.label(card.column, card.format),
                 value=_short(values[-1], card.format, words),
                 when=words.month(months[-1]),
@@ -76,12 +83,9 @@ def _change(
     if len(values) <= steps or values[-1 - steps] is None:
         return None
     now, then = float(values[-1]), float(values[-1 - steps])
-    if card.format in ("rate", "share"):
+    if card.format in ("rate", "share", "number", "score"):
         difference = now - then
         text = words.change(difference, card.format)
-    elif card.format in ("number", "score"):
-        difference = now - then
-        text = f"{round(difference, 2) + 0.0:+.2f}"
     elif then > 0:
         difference = now / then - 1
         text = words.change(difference, "relative")

@@ -30,6 +30,13 @@ GOOD, NEUTRAL, BAD = "#009E73", "#8C8C8C", "#D55E00"
 RAMP = ("#e8f1fa", "#b5d3ec", "#74add8", "#3683bd", "#0f5a96", "#063763")
 DIVERGING = ("#b35806", "#f1a340", "#f7f7f7", "#67a9cf", "#2166ac")
 HEIGHT = 280
+_IS_NARROW = "containerSize()[0] < 520"
+LABELS = alt.ExprRef(expr=f"{_IS_NARROW} ? 132 : 300")
+"""How long a name beside its row may be: shorter on a phone."""
+IN_CELLS = {"rate": ".0%", "share": ".0%"}
+"""Formats inside a heat map's cells, where room is short."""
+MANY_LETTERS = 34
+"""What the names below a chart may have together on a phone before they are slanted."""
 SIGNIFICANT = 7
 """Digits of a drawn number: the same bytes whatever the last bits of a sum."""
 
@@ -79,27 +86,22 @@ def axis(words: Words, column: str, kind: str, **more: Any) -> alt.Axis:
             **more,
         }
     elif kind in D3_FORMATS:
-        more = {"format": D3_FORMATS[kind], "labelSeparation": 8, **more}
-    return alt.Axis(**{"title": words.label(column, kind), **more})
+        more = {"format": D3_FORMATS[kind], **more}
+    return alt.Axis(title=words.label(column, kind), **more)
 
 
 def quantity(
-    words: Words,
-    column: str,
-    kind: str,
-    *,
-    zero: bool = True,
-    title: str | None = None,
-    **more: Any,
+    words: Words, column: str, kind: str, *, zero: bool = True, named_as: str | None = None
 ) -> dict[str, Any]:
-    """Return the parts of a quantitative ``alt.X`` or ``alt.Y``; layers share one ``title``."""
-    scale = alt.Scale(zero=zero, nice=True)
+    """Return the parts of a quantitative ``alt.X`` or ``alt.Y``.
+
+    ``named_as`` is the column whose name the axis takes: bounds share that of their value.
+    """
     return {
         "field": column,
         "type": "quantitative",
-        "scale": scale,
-        "axis": axis(words, column, kind, **({"title": title} if title else {})),
-        **more,
+        "scale": alt.Scale(zero=zero, nice=True),
+        "axis": axis(words, named_as or column, kind, tickCount=6),
     }
 
 
@@ -123,12 +125,6 @@ def monthly(words: Words, column: str, kind: str = "month") -> dict[str, Any]:
     }
 
 
-def names() -> alt.Axis:
-    """Return an axis of names, which get a third of the page's width."""
-    width = "max(120, min(340, containerSize()[0] * 0.34))"
-    return alt.Axis(title=None, labelLimit=alt.ExprRef(expr=width))
-
-
 def tips(words: Words, **columns: str) -> list[alt.Tooltip]:
     """Return what is shown over a mark: column -> format."""
     return [_tip(words, column, kind) for column, kind in columns.items()]
@@ -149,7 +145,7 @@ def _tip(words: Words, column: str, kind: str) -> alt.Tooltip:
 
 def legend(words: Words, column: str) -> alt.Legend:
     """Return a legend above the chart, where a phone has room for it: there in one column."""
-    columns = alt.ExprRef(expr="containerSize()[0] < 480 ? 1 : 3")
+    columns = alt.ExprRef(expr=f"{_IS_NARROW} ? 1 : 3")
     return alt.Legend(title=words.label(column), orient="top", columns=columns, labelLimit=220)
 
 
@@ -201,7 +197,10 @@ def bars(
     )
     encoding: dict[str, Any] = {
         "y": alt.Y(
-            field=category, type="nominal", sort=places, axis=names()
+            field=category,
+            type="nominal",
+            sort=places,
+            axis=alt.Axis(title=None, labelLimit=LABELS),
         ),
         "x": alt.X(**quantity(words, value, kind)),
         "tooltip": drawn_tips,
@@ -237,11 +236,11 @@ def lines(
         colour = colours(words, series, order=named_order)
     # told apart without colour too
     shape = {"shape": alt.Shape(field=series, type="nominal", legend=None)} if series else {}
-    # where points would touch each other the line is clearer without them
-    point = alt.OverlayMarkDef(size=36, filled=True) if frame[time].nunique() <= 40 else False
     told = {time: time_kind, **({series: "text"} if series else {}), value: kind}
     if low and high:
         told |= {low: kind, high: kind}
+    # where points would touch each other the line is clearer without them
+    point = alt.OverlayMarkDef(size=36, filled=True) if frame[time].nunique() <= 40 else False
     line = (
         base(shown)
         .mark_line(point=point)
@@ -260,7 +259,7 @@ def lines(
             .mark_area(opacity=0.18)
             .encode(
                 x=x,
-                y=alt.Y(**quantity(words, low, kind, zero=zero, title=words.label(value, kind))),
+                y=alt.Y(**quantity(words, low, kind, zero=zero, named_as=value)),
                 y2=alt.Y2(field=high),
                 color=colour,
             )
@@ -321,13 +320,13 @@ def heat(
             field=x,
             type="ordinal",
             sort=_sorted(words, x, x_order),
-            axis=alt.Axis(title=words.label(x), labelAngle=0, labelOverlap=True),
+            axis=alt.Axis(title=words.label(x), **_below(list(map(str, shown[x])))),
         ),
         "y": alt.Y(
             field=y,
             type="ordinal",
             sort=_sorted(words, y, y_order),
-            axis=alt.Axis(title=words.label(y), labelLimit=150),
+            axis=alt.Axis(title=words.label(y), labelLimit=LABELS),
         ),
         "tooltip": tooltip or tips(words, **{x: "text", y: "text", value: kind}),
     }
@@ -359,13 +358,27 @@ def heat(
         .mark_text(fontSize=11)
         .encode(
             **place,
-            text=alt.Text(field=value, type="quantitative", format=D3_FORMATS[kind]),
+            text=alt.Text(
+                field=value, type="quantitative", format=IN_CELLS.get(kind, D3_FORMATS[kind])
+            ),
             color=alt.condition(
                 f"datum[{value!r}] > {0.45 * top:.6g}", alt.value("#ffffff"), alt.value("#10233a")
             ),
         )
     )
     return alt.layer(cells, numbers).properties(height=height)
+
+
+def _below(names: list[str]) -> dict[str, Any]:
+    """Return how names below a chart are written: slanted on a phone where they are long."""
+    if max(map(len, names), default=0) * len(set(names)) < MANY_LETTERS:
+        return {"labelAngle": 0, "labelOverlap": True}
+    return {
+        "labelAngle": alt.ExprRef(expr=f"{_IS_NARROW} ? -40 : 0"),
+        "labelAlign": alt.ExprRef(expr=f"{_IS_NARROW} ? 'right' : 'center'"),
+        "labelOverlap": False,
+        "labelLimit": 130,
+    }
 
 
 def _sorted(words: Words, column: str, order: Sequence[Any] | None) -> Any:
@@ -391,7 +404,7 @@ def intervals(
     named_order = [words.value(colour, o) for o in order] if order and colour else None
     tint: Any = colours(words, colour, order=named_order) if colour else alt.value(ACCENT)
     y = alt.Y(
-        field=category, type="nominal", sort=places, axis=names()
+        field=category, type="nominal", sort=places, axis=alt.Axis(title=None, labelLimit=LABELS)
     )
     told = tips(words, **{category: "text", value: kind, low: kind, high: kind})
     offset = {"yOffset": alt.YOffset(field=colour, type="nominal")} if colour else {}
@@ -400,7 +413,7 @@ def intervals(
         .mark_rule(strokeWidth=2)
         .encode(
             y=y,
-            x=alt.X(**quantity(words, low, kind, zero=False, title=words.label(value, kind))),
+            x=alt.X(**quantity(words, low, kind, zero=False, named_as=value)),
             x2=alt.X2(field=high),
             color=tint,
             tooltip=told,

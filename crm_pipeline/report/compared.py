@@ -15,11 +15,11 @@ from crm_pipeline.report.charts import (
     ACCENT,
     CATEGORIES,
     HEIGHT,
+    LABELS,
     Drawn,
     base,
     colours,
     named,
-    names,
     over_time,
     quantity,
     tall,
@@ -62,7 +62,7 @@ def side_by_side(
                 field=category,
                 type="nominal",
                 sort=places,
-                axis=names(),
+                axis=alt.Axis(title=None, labelLimit=LABELS),
             ),
             yOffset=alt.YOffset(field=group, type="nominal", sort=groups),
             x=alt.X(**quantity(words, value, kind)),
@@ -87,7 +87,6 @@ def expected(
     ``bands`` are pairs of columns, the widest first.
     """
     x = alt.X(**over_time(words, time))
-    title = words.label(actual, kind)
     told = tips(words, **{time: "month", actual: kind, forecast: kind})
     for low, high in reversed(bands):
         told += tips(words, **{low: kind, high: kind})
@@ -96,7 +95,7 @@ def expected(
         .mark_area(opacity=0.2, color=CATEGORIES[1])
         .encode(
             x=x,
-            y=alt.Y(**quantity(words, low, kind, title=title)),
+            y=alt.Y(**quantity(words, low, kind, named_as=actual)),
             y2=alt.Y2(field=high),
         )
         for low, high in bands
@@ -104,10 +103,12 @@ def expected(
     for column, colour, dash in ((actual, ACCENT, [1, 0]), (forecast, CATEGORIES[5], [6, 4])):
         layers.append(
             base(frame[frame[column].notna()])
-            .mark_line(strokeDash=dash, point=alt.OverlayMarkDef(size=36, filled=True, color=colour))
+            .mark_line(
+                strokeDash=dash, point=alt.OverlayMarkDef(size=36, filled=True, color=colour)
+            )
             .encode(
                 x=x,
-                y=alt.Y(**quantity(words, column, kind, title=title)),
+                y=alt.Y(**quantity(words, column, kind, named_as=actual)),
                 color=alt.value(colour),
                 tooltip=told,
             )

@@ -19,8 +19,8 @@ MISSING = "–"
 D3_FORMATS = {
     "count": ",d",
     "amount": ",.0f",
-    "rate": ".0%",
-    "share": ".0%",
+    "rate": ".1~%",
+    "share": ".1~%",
     "number": ",.2~f",
     "score": ".2~f",
     "days": ",d",
@@ -39,28 +39,22 @@ def catalogue(language: str, name: str) -> dict[str, Any]:
 
 
 class Words:
-    """The texts of one page in one language, over those common to all.
-
-    ``used`` collects what was asked for, so that a test finds texts that nothing shows.
-    """
+    """The texts of one page in one language, over those common to all."""
 
     def __init__(self, language: str, page: str, *, currency: str | None = None) -> None:
         """Read the texts of ``page`` and those common to all pages."""
         self.language = language
         self.page = page
         self.currency = currency
-        self._layers = [(page, catalogue(language, page))] if page != "common" else []
-        self._layers.append(("common", catalogue(language, "common")))
-        self.used: set[tuple[str, str]] = set()
+        self._layers = [catalogue(language, name) for name in dict.fromkeys((page, "common"))]
 
     def find(self, *path: str) -> Any:
         """Return the text under ``path``, the page's own before the common one, or ``None``."""
-        for name, texts in self._layers:
+        for texts in self._layers:
             found: Any = texts
             for part in path:
                 found = found.get(part) if isinstance(found, dict) else None
             if found is not None:
-                self.used.add((name, ".".join(path)))
                 return found
         return None
 
@@ -125,10 +119,18 @@ class Words:
         return f"{number} {self.currency}" if self.currency else number
 
     def change(self, value: float, kind: str) -> str:
-        """Return a difference with its sign; of rates in percentage points."""
+        """Return a difference with its sign: of rates in percentage points, else as it is given.
+
+        ``relative`` is a change as a share of what was before.
+        """
         if kind in ("rate", "share"):
-            return self.text("shell", "points", value=f"{_plain(100 * value, 1):+.1f}")
-        return f"{_plain(100 * value, 1):+.1f}%"
+            return self.text("shell", "points", value=signed(100 * value, 1))
+        return f"{signed(100 * value, 1)}%" if kind == "relative" else signed(value, 2)
+
+
+def signed(value: float, digits: int) -> str:
+    """Return a number with its sign, a real minus where it is below zero."""
+    return f"{_plain(value, digits):+,.{digits}f}".replace("-", "\u2212")
 
 
 def _plain(value: float, digits: int) -> float:

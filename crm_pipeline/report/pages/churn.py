@@ -116,7 +116,7 @@ def _find_bands(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:
     return {
         "customers": words.write(worst.customers, "count"),
         "share": words.write(worst.customers / total, "rate"),
-        "band": words.value("risk_band", worst.risk_band),
+        "band": words.value("risk_band", worst.risk_band).lower(),
         "all": words.write(total, "count"),
         "contacts": words.write(frame.contact_count.sum(), "count"),
     }
@@ -156,7 +156,7 @@ def _find_calls(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:
     return {
         "count": words.write(first.contact_count, "count"),
         "segment": words.value("segment_name", first.segment_name),
-        "band": words.value("risk_band", first.risk_band),
+        "band": words.value("risk_band", first.risk_band).lower(),
         "amount": words.money(first.mean_clv_amount),
     }
 

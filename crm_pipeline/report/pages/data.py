@@ -28,7 +28,7 @@ limit 100
 
 _FRESHNESS = """
 select f.table_name, f.row_count, cast(f.latest_event_at as date) as latest_event_on,
-    date_diff('day', cast(f.latest_event_at as date), b.as_of) as behind_days
+    greatest(date_diff('day', cast(f.latest_event_at as date), b.as_of), 0) as behind_days
 from meta.freshness as f
 cross join meta.build as b
 where f.table_schema = 'marts' and f.table_name like 'fct\\_%' escape '\\' and f.row_count > 0

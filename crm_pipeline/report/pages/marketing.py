@@ -10,6 +10,7 @@ import pandas as pd
 from crm_pipeline.report.charts import (
     BAD,
     GOOD,
+    LABELS,
     NEUTRAL,
     Drawn,
     areas,
@@ -18,7 +19,6 @@ from crm_pipeline.report.charts import (
     intervals,
     legend,
     named,
-    names,
     quantity,
     tall,
     tips,
@@ -281,7 +281,12 @@ def _by_verdict(frame: pd.DataFrame, words: Words, effect: str, kind: str) -> Dr
     low, high = effect.replace("effect", "effect_low"), effect.replace("effect", "effect_high")
     by_outcome = {"field": "outcome", "type": "nominal", "sort": outcomes}
     common = {
-        "y": alt.Y(field="campaign", type="nominal", sort=places, axis=names()),
+        "y": alt.Y(
+            field="campaign",
+            type="nominal",
+            sort=places,
+            axis=alt.Axis(title=None, labelLimit=LABELS),
+        ),
         "yOffset": alt.YOffset(**by_outcome),
         "color": alt.Color(
             field="verdict",
@@ -300,7 +305,6 @@ def _by_verdict(frame: pd.DataFrame, words: Words, effect: str, kind: str) -> Dr
             **{effect: kind, low: kind, high: kind},
         ),
     }
-    title = words.label(effect, kind)
     none = (
         alt.Chart(alt.Data(values=[{"zero": 0}]))
         .mark_rule(strokeDash=[4, 4], color=NEUTRAL)
@@ -310,7 +314,7 @@ def _by_verdict(frame: pd.DataFrame, words: Words, effect: str, kind: str) -> Dr
         base(shown)
         .mark_rule(strokeWidth=2)
         .encode(
-            x=alt.X(**quantity(words, low, kind, zero=False, title=title)),
+            x=alt.X(**quantity(words, low, kind, zero=False, named_as=effect)),
             x2=alt.X2(field=high),
             **common,
         )
@@ -319,7 +323,7 @@ def _by_verdict(frame: pd.DataFrame, words: Words, effect: str, kind: str) -> Dr
         base(shown)
         .mark_point(filled=True, size=70, opacity=1)
         .encode(
-            x=alt.X(**quantity(words, effect, kind, zero=False, title=title)),
+            x=alt.X(**quantity(words, effect, kind, zero=False, named_as=effect)),
             shape=alt.Shape(
                 **by_outcome, legend=legend(words, "outcome") if len(outcomes) > 1 else None
             ),

@@ -7,7 +7,19 @@ from collections.abc import Mapping
 import altair as alt
 import pandas as pd
 
-from crm_pipeline.report.charts import BAD, CATEGORIES, GOOD, NEUTRAL, Drawn, base, bars, lines, names, tall, tips
+from crm_pipeline.report.charts import (
+    BAD,
+    CATEGORIES,
+    GOOD,
+    LABELS,
+    NEUTRAL,
+    Drawn,
+    base,
+    bars,
+    lines,
+    tall,
+    tips,
+)
 from crm_pipeline.report.compared import melted
 from crm_pipeline.report.page import Figure, Page
 from crm_pipeline.report.words import Words
@@ -148,7 +160,7 @@ def _gate(frame: pd.DataFrame, words: Words) -> Drawn:
         field="model",
         type="nominal",
         sort=list(shown["model"]),
-        axis=names(),
+        axis=alt.Axis(title=None, labelLimit=LABELS),
     )
     told = tips(words, model="text", value="score", baseline_value="score", decision="text")
     axis = alt.Axis(title=words.text("figures", "gate", "axis"), format=".2~f")
@@ -173,9 +185,7 @@ def _gate(frame: pd.DataFrame, words: Words) -> Drawn:
     naive = (
         base(shown)
         .mark_tick(thickness=3, size=18, color=NEUTRAL)
-        .encode(
-            y=y, x=alt.X(field="baseline_value", type="quantitative", axis=axis), tooltip=told
-        )
+        .encode(y=y, x=alt.X(field="baseline_value", type="quantitative", axis=axis), tooltip=told)
     )
     point = (
         base(shown)
@@ -257,8 +267,16 @@ def _history(frame: pd.DataFrame, words: Words) -> Drawn:
 
 
 def _drift(frame: pd.DataFrame, words: Words) -> Drawn:
-    return bars(frame, words, "model", "population_stability_index", "score", colour="reading",
-                order=["stable", "noticeable", "drifted"], palette=(GOOD, CATEGORIES[1], BAD))
+    return bars(
+        frame,
+        words,
+        "model",
+        "population_stability_index",
+        "score",
+        colour="reading",
+        order=["stable", "noticeable", "drifted"],
+        palette=(GOOD, CATEGORIES[1], BAD),
+    )
 
 
 def _cards(frame: pd.DataFrame, words: Words) -> list[tuple[str, str]]:

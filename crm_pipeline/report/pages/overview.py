@@ -15,7 +15,7 @@ YEAR = 12
 
 _KPIS = """
 select month, net_amount, order_count, active_customers, new_customers, average_order_amount,
-    retention_rate, repurchase_rate, churn_rate, session_conversion_rate, win_rate,
+    retention_rate, churn_rate, session_conversion_rate, win_rate,
     resolution_sla_met_rate, csat_mean, nps
 from marts.kpi_monthly
 where is_complete
@@ -47,6 +47,8 @@ select kpi, before_mean, after_mean, change_share,
 from marts.kpi_comparison
 where event = 'last 28 days' and before_mean > 0 and difference_low is not null
     and after_day_count > 1
+    -- campaigns come in bursts: their days say nothing
+    and kpi <> 'touch_count'
 order by change_share desc, kpi
 """
 
@@ -161,7 +163,6 @@ PAGE = Page(
             Card("new_customers", "count", 1),
             Card("average_order_amount", "amount", 1),
             Card("retention_rate", "rate", 1),
-            Card("repurchase_rate", "rate", 1),
             Card("churn_rate", "rate", -1),
             Card("session_conversion_rate", "rate", 1),
             Card("win_rate", "rate", 1),

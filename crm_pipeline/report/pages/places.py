@@ -256,9 +256,7 @@ def _regions(frame: pd.DataFrame, words: Words) -> Drawn:
 
 
 def _leaving(frame: pd.DataFrame, words: Words) -> Drawn:
-    return bars(
-        frame, words, "country", "churn_probability_mean", "rate"
-    )
+    return bars(frame, words, "country", "churn_probability_mean", "rate")
 
 
 PAGE = Page(

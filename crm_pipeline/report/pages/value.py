@@ -68,16 +68,25 @@ ranked as (
         partition by value_kind order by amount, customer_key
         rows between unbounded preceding and current row
     )
+),
+
+totals as (
+    select value_kind, max(customers) as customers, max(amount) as amount
+    from ranked
+    group by value_kind
+    having max(amount) > 0
 )
 
-select value_kind, percent / 100 as customer_share,
-    coalesce(max(amount_so_far) / max(amount), 0) as value_share
-from (select unnest(range(0, 101, 2)) as percent) as marks
-left join ranked on ranked.place <= ranked.customers * marks.percent / 100
-where value_kind is not null
-group by value_kind, percent
-having max(amount) > 0
-order by value_kind, percent
+select
+    totals.value_kind,
+    marks.percent / 100 as customer_share,
+    coalesce(ranked.amount_so_far, 0) / totals.amount as value_share
+from totals
+cross join (select unnest(range(0, 101, 2)) as percent) as marks
+left join ranked
+    on ranked.value_kind = totals.value_kind
+    and ranked.place = totals.customers * marks.percent // 100
+order by totals.value_kind, customer_share
 """
 
 _HOLDERS = """
@@ -130,7 +139,7 @@ def _draw_distribution(frame: pd.DataFrame, words: Words) -> charts.Drawn:
                 type="ordinal",
                 sort=places,
                 axis=alt.Axis(
-                    title=words.label("value_range", "amount"), labelAngle=-35, labelOverlap=True
+                    title=words.label("value_range", "amount"), labelAngle=-45, labelOverlap=False
                 ),
             ),
             y=alt.Y(**charts.quantity(words, "customers", "count")),
