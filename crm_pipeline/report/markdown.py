@@ -13,7 +13,7 @@ _CODE = re.compile(r"`([^`]+)`")
 
 def to_html(text: str) -> Markup:
     """Return the text as HTML; headings begin at the third level, below those of a figure."""
-    blocks = []
+    blocks: list[Markup] = []
     for kind, lines in groupby(text.splitlines(), key=_kind):
         blocks.extend(_WRITERS[kind](list(lines)))
     return Markup("\n").join(blocks)

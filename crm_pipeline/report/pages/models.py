@@ -14,8 +14,8 @@ from crm_pipeline.report.charts import (
     LABELS,
     NEUTRAL,
     Drawn,
-    base,
     bars,
+    base,
     lines,
     tall,
     tips,
@@ -234,7 +234,9 @@ def _coverage(frame: pd.DataFrame, words: Words) -> Drawn:
 
 
 def _scorecard(frame: pd.DataFrame, words: Words) -> Drawn:
-    main = frame[[MAIN_METRICS.get(m) == k for m, k in zip(frame["model"], frame["metric"])]]
+    main = frame[
+        [MAIN_METRICS.get(m) == k for m, k in zip(frame["model"], frame["metric"], strict=True)]
+    ]
     several = melted(main, ["model", "as_of"], ["value", "baseline_value"])
     named = several.assign(
         measure=[

@@ -11,13 +11,10 @@ import altair as alt
 import pandas as pd
 
 from crm_pipeline.report.charts import (
-    ACCENT,
-    NEUTRAL,
     RAMP,
     Drawn,
     areas,
     bars,
-    base,
     intervals,
     tips,
 )

@@ -1,4 +1,4 @@
-"""Products: what sells, what is bought together, what is recommended, what must be ordered again."""
+"""Products: what sells, what is bought together, what is recommended, what to order again."""
 
 from __future__ import annotations
 

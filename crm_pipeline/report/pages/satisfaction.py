@@ -1,4 +1,4 @@
-"""Satisfaction: would customers recommend us, are they content, what moves them, what they write."""
+"""Satisfaction: would customers recommend us, are they content, and what do they write?"""
 
 from __future__ import annotations
 

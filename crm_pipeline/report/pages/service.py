@@ -1,4 +1,4 @@
-"""Service: what waits, how soon customers are answered, what they write about, who must be there."""
+"""Service: what waits, how soon customers are answered, what they write about, who is needed."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Needed only to make the two files again; nothing imports it. ``npm pack world-atlas@2.0.2``, unpack,
 then ``python -m crm_pipeline.report.shapes.make package/countries-50m.json``. Shapes are Natural
-Earth's (public domain); names and codes are the Unicode consortium's, as the package Babel has them.
+Earth's (public domain), in the form of world-atlas (ISC licence); names and codes are the Unicode
+consortium's (Unicode licence), as the package Babel has them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +104,7 @@ def ring(arcs: list[list[Point]], numbers: list[int]) -> list[Point]:
 def area_and_centre(points: list[Point]) -> tuple[float, Point]:
     """Return the square degrees a ring encloses, and its centre."""
     double = x_sum = y_sum = 0.0
-    for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
+    for (ax, ay), (bx, by) in pairwise(points):
         cross = ax * by - bx * ay
         double += cross
         x_sum += (ax + bx) * cross
@@ -180,7 +183,7 @@ def _write_shapes(shapes: dict[str, list[list[int]]], arcs: list[list[Point]]) -
     (HERE / "world.topo.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _write_countries(centres: dict[str, Point], aliases: dict[str, list[str]]) -> None:
+def _write_countries(centres: dict[str, Point], aliases: Mapping[str, Any]) -> None:
     english, chinese = Locale("en").territories, Locale("zh").territories
     longer: dict[str, list[str]] = {}
     for alias, codes in aliases.items():

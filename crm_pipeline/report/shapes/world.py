@@ -12,6 +12,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,7 @@ def _main_part(code: str) -> Ring:
 
 
 def _area(ring: Ring) -> float:
-    return abs(sum(ax * by - bx * ay for (ax, ay), (bx, by) in zip(ring, ring[1:], strict=False)))
+    return abs(sum(ax * by - bx * ay for (ax, ay), (bx, by) in pairwise(ring)))
 
 
 def outlines(view: View) -> dict[str, list[list[list[int]]]]:
