@@ -372,11 +372,11 @@ PAGE = Page(
             sql=EVALUATIONS,
             columns={
                 "model": "text",
-                "period": "text",
                 "metric": "text",
                 "value": "score",
                 "baseline_value": "score",
                 "champion_value": "score",
+                "period": "text",
             },
             source="models",
         ),

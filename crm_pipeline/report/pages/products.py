@@ -330,6 +330,7 @@ PAGE = Page(
             },
             source="categories",
             draw=_next,
+            is_optional=True,
             scores="scores.customer_next_category",
         ),
         Figure(
@@ -362,6 +363,7 @@ PAGE = Page(
             },
             source="stock",
             draw=_urgent,
+            is_optional=True,
         ),
     ),
 )

@@ -19,7 +19,7 @@ from typing import Any
 from babel import Locale
 from babel.core import get_global
 
-from crm_pipeline.report.shapes.world import simplified
+from crm_pipeline.report.shapes.world import simplified, unwrapped
 
 HERE = Path(__file__).resolve().parent
 TOLERANCE = 0.11
@@ -131,11 +131,12 @@ def make(source: Path) -> None:
         polygons = country["arcs"] if country["type"] == "MultiPolygon" else [country["arcs"]]
         sized = []
         for polygon in polygons:
-            area, centre = area_and_centre(ring(true_arcs, polygon[0]))
+            area, centre = area_and_centre(unwrapped(ring(true_arcs, polygon[0])))
             sized.append((area, centre, polygon[0]))
         sized.sort(key=lambda part: -part[0])
         if code not in centres:
-            centres[code] = sized[0][1]
+            x, y = sized[0][1]
+            centres[code] = (x + 180) % 360 - 180, y
         kept = [
             numbers
             for rank, (area, _, numbers) in enumerate(sized)

@@ -32,7 +32,7 @@ FINENESS = 0.6
 """Units that a line may lie beside the stored one."""
 SMALLEST_ISLAND = 2
 """Square units below which an island is not drawn."""
-SMALLEST_AREA = 40
+SMALLEST_AREA = 12
 """Square units (of a million) below which a country is marked by a dot as well."""
 
 Point = tuple[float, float]
@@ -108,9 +108,29 @@ def _shapes() -> dict[str, list[Ring]]:
             for number in numbers:
                 arc = arcs[number] if number >= 0 else arcs[~number][::-1]
                 ring += arc[1:] if ring else arc
-            rings.append(ring)
+            rings += _within_the_edge(unwrapped(ring))
         shapes[country["id"]] = rings
     return shapes
+
+
+def unwrapped(ring: Ring) -> Ring:
+    """Return the ring without jumps from one edge of the world to the other."""
+    line: Ring = []
+    turns = 0
+    for x, y in ring:
+        if line and abs(x + turns - line[-1][0]) > 180:
+            turns += 360 if x + turns < line[-1][0] else -360
+        line.append((x + turns, y))
+    return line
+
+
+def _within_the_edge(ring: Ring) -> list[Ring]:
+    """Return the parts of a ring on either side of the date line, each where the map has it."""
+    if all(-180 <= x <= 180 for x, _ in ring):
+        return [ring]
+    whole = View(-180.0, -90.0, 180.0, 90.0, True)
+    moved = ([(x + by, y) for x, y in ring] for by in (-360, 0, 360))
+    return [part for one in moved if (part := _cut(one, whole))]
 
 
 @dataclass(frozen=True)
