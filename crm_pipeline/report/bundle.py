@@ -1,7 +1,7 @@
 """Vega, Vega-Lite and vega-embed as one script, made from what vl-convert carries.
 
 It takes seconds to make and changes only with vl-convert, so that it is kept in the checkout's
-``build/`` folder: ``python -m crm_pipeline.report.bundle``, which ``make setup`` calls, makes it.
+``build/`` folder; ``python -m crm_pipeline.report.bundle``, which ``make setup`` calls, makes it.
 """
 
 from __future__ import annotations
