@@ -10,6 +10,8 @@ TRUTHS = (
      "select count(*) from marts.fct_opportunities where is_open"),
     ("sales-pipeline", "weighted_amount", "sum",
      "select sum(weighted_amount) from marts.sales_open_opportunities"),
+    ("sales-funnel", "entered_count", "sum",
+     "select sum(entered_count) from marts.sales_stage_conversion"),
     ("sales-win-rate", "won_count", "sum",
      "select count(*) from marts.fct_opportunities where is_won"),
     ("sales-win-rate", "won_amount", "sum", "select sum(won_amount) from marts.fct_opportunities"),
@@ -24,9 +26,7 @@ TRUTHS = (
     ("sales-backtest", "mase", "rows",
      "select count(*) from scores.sales_forecast_accuracy where dimension_value = 'total'"),
     ("marketing-rates", "people_count", "sum",
-     "select count(distinct (campaign_key, customer_key)) filter (where is_responded) "
-     "+ count(distinct (campaign_key, customer_key)) filter (where is_converted) "
-     "from marts.fct_campaign_touches where not is_control"),
+     "select sum(round(treated_count * treated_mean)) from marts.campaign_effect"),
     ("marketing-return", "cost_amount", "sum",
      "select sum(cost_amount) from marts.dim_campaigns"),
     ("marketing-return", "attributed_amount", "sum",
@@ -44,6 +44,8 @@ TRUTHS = (
     ("marketing-funnel", "session_count", "last",
      "select count(*) from marts.fct_sessions where has_order and started_on >= "
      "(select date_trunc('month', as_of) - interval 11 month from meta.build)"),
+    ("service-backlog", "backlog_count", "last",
+     "select count(*) from marts.fct_tickets where is_open"),
     ("service-backlog", "opened_count", "sum",
      "select sum(opened_count) from marts.service_daily where date_on > "
      "(select as_of - interval 2 year from meta.build)"),

@@ -15,13 +15,14 @@ import pytest
 from crm_pipeline.report.build import INDEX, build_report
 from crm_pipeline.report.pages import ORDER
 from crm_pipeline.report.words import LANGUAGES, MISSING
-from tests.pipeline.report_truths import TRUTHS
+from tests.pipeline import report_truths, report_truths_of_areas
 from tests.pipeline.support import published
 
 pytestmark = pytest.mark.pipeline
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+TRUTHS = report_truths.TRUTHS + report_truths_of_areas.TRUTHS
 MOST_BYTES = 4_000_000
 DESK, PHONE = 1280, 390
 DRAWN = """key => {

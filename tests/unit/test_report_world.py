@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -136,7 +137,7 @@ def test_no_outline_crosses_the_map_from_edge_to_edge():
     view = world.view_of([])
     for code, rings in world.outlines(view).items():
         for ring in rings:
-            steps = [math.dist(a, b) for a, b in zip(ring, ring[1:], strict=False)]
+            steps = [math.dist(a, b) for a, b in pairwise(ring)]
             assert max(steps) < world.UNITS / 5, code
 
 

@@ -110,7 +110,7 @@ order by sum(count(*)) over (partition by category) desc, category, ticket_kind
 
 STAFFING = """
 select
-    weekday,
+    cast(weekday as varchar) as weekday,
     hour_of_day,
     sum(contacts_per_hour) as contacts_per_hour,
     sum(busy_contacts_per_hour) as busy_contacts_per_hour,
