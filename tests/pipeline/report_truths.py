@@ -15,8 +15,7 @@ TRUTHS = (
      "and difference_low is not null and kpi <> 'touch_count'"),
     ("customers-rfm", "customers", "sum",
      "select count(*) from marts.customer_360 where rfm_segment is not null"),
-    ("customers-rfm", "net_amount", "sum", "select sum(net_amount) from marts.fct_orders o "
-     "where customer_key is not null"),
+    ("customers-rfm", "net_amount", "sum", "select sum(net_amount) from marts.customer_value where order_count > 0"),
     ("customers-segments", "customers", "sum",
      "select count(*) from scores.customer_segments where status = 'scored'"),
     ("customers-stages", "customers", "sum", "select count(*) from marts.customer_lifecycle"),

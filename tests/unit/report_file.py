@@ -47,7 +47,8 @@ def little_company(path: Path) -> Path:
         db.execute(
             "insert into marts.kpi_monthly by name "
             "select (date '2024-07-01' + to_months(n::integer))::date as month, "
-            "n < 24 as is_complete, 100 + n as order_count, 1000.5 + 10 * n as net_amount, 50 + n as active_customers, "
+            "n < 24 as is_complete, 100 + n as order_count, 1000.5 + 10 * n as net_amount, "
+            "50 + n as active_customers, "
             "5 as new_customers, 45 + n as returning_customers, 20.25 as average_order_amount, "
             "case when n > 2 then .1 + n / 1000 end as churn_rate, 3 as churned_customers, "
             "40 as customers_at_start, .5 as retention_rate from range(25) as months(n)"
