@@ -24,7 +24,7 @@ help:
 	@echo "make bench  speed and model benchmarks         make docs  the dbt documentation"
 	@echo "make lock   refresh the lock (UPGRADE=--upgrade)        make clean remove .crm (all state)"
 
-setup: $(VENV)/.ready dbt_project/target/manifest.json
+setup: $(VENV)/.ready dbt_project/target/manifest.json build/.vega
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
@@ -39,6 +39,11 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 # dbt's manifest is what Dagster's asset graph is made of; it is built when a dbt file changed.
 dbt_project/target/manifest.json: $(VENV)/.ready $(shell find dbt_project -type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -not -path '*/target/*' 2>/dev/null)
 	@$(BIN)/python -m crm_pipeline.resources.dbt
+
+# The report's drawing library: seconds to make, the same until vl-convert changes.
+build/.vega: $(VENV)/.ready
+	@$(BIN)/python -m crm_pipeline.report.bundle
+	@touch $@
 
 demo: setup
 	@$(BIN)/crm demo

@@ -92,6 +92,7 @@ def summary(settings: Settings) -> str:
         "  is it healthy          .venv/bin/crm status",
         "  the asset graph        make dev, then http://127.0.0.1:3000",
         "  your own data          README.md, 'Your own data'",
+        f"  the report             {settings.published / 'report' / 'index.html'}",
     ]
     return "\n".join(lines)
 

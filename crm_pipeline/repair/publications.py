@@ -146,8 +146,10 @@ def _links(home: Path, published: Path) -> list[Finding]:
     found = [
         Finding(f"published/{name} does not lead to the publication", "`crm run`", point)
         for name in swap.LINKS
-        if not (published / name).is_symlink()
-        or os.readlink(published / name) != f".current/{name}"
+        if (current / name).exists()
+        and not (
+            (published / name).is_symlink() and os.readlink(published / name) == f".current/{name}"
+        )
     ]
     if (published / f"{FILE}.wal").exists():
         what = f"published/{FILE}.wal is no part of the publication, and DuckDB would replay it"

@@ -23,7 +23,13 @@ from ml.churn.recipes import LOGISTIC, Recipe, family_of
 from ml.evaluation import metrics
 from ml.evaluation.delong import delong
 from ml.evaluation.plots import calibration_figure, gain_figure
-from ml.evaluation.result import TRAINED, GateInputs, TrainingResult, evaluation_frame
+from ml.evaluation.result import (
+    TRAINED,
+    GateInputs,
+    TrainingResult,
+    by_tenth,
+    evaluation_frame,
+)
 
 FloatArray = NDArray[np.float64]
 Figures = dict[str, dict[str, float]]
@@ -103,6 +109,8 @@ def report(
     past_period = "past cut-offs" if data.kind == RHYTHM else "folds"
     for metric in ("log_loss", "calibration_error", "roc_auc"):
         rows.append((past_period, metric, float(past[metric]), None, None))
+    tenths = metrics.calibration_table(y, probability[WINNER])
+    rows += by_tenth(tenths["bin"] + 1, tenths["predicted_rate"], tenths["observed_rate"])
     losses = {name: metrics.log_losses(y, p) for name, p in probability.items()}
     shown = {"model": probability[WINNER], BASE_RATE: probability[BASE_RATE]}
     if recency in probability:
@@ -117,7 +125,7 @@ def report(
         tables={
             "candidates": choice.table,
             "comparison": pd.DataFrame(figures).T.rename_axis("model").reset_index(),
-            "calibration": metrics.calibration_table(y, probability[WINNER]),
+            "calibration": tenths,
         },
         gate=GateInputs(
             model="churn",

@@ -46,6 +46,7 @@ from ml.evaluation.result import (
     FloatArray,
     GateInputs,
     TrainingResult,
+    by_tenth,
     evaluation_frame,
     too_little_data,
 )
@@ -171,20 +172,20 @@ def train_clv(
         except TooLittleDataError as error:
             return too_little_data("value", str(error), settings)
         scores = final.predict(now)
-    comparison = comparison_table(holdout)
+    comparison, tenths = comparison_table(holdout), decile_table(holdout)
     return TrainingResult(
         status=TRAINED,
         reason=_reason(final, choice) + suspicious_features(known),
         estimator=final,
         parameters=settings | _parameters(final, finals, choice),
-        evaluation=_evaluation(comparison, holdout.candidates, choice, before_season),
+        evaluation=_evaluation(comparison, holdout.candidates, choice, before_season, tenths),
         figures=figures(holdout, scores),
         tables={
             "comparison": comparison.reset_index(),
             "parameters": final.parameter_table().reset_index(),
             "contest": choice.table,
             "holdout_by_frequency": frequency_table(holdout),
-            "holdout_by_decile": decile_table(holdout),
+            "holdout_by_decile": tenths,
         },
         gate=GateInputs(
             model="value",
@@ -299,13 +300,17 @@ def naive_rows(
 
 
 def _evaluation(
-    comparison: pd.DataFrame, entered: Sequence[str], choice: Choice, before_season: float
+    comparison: pd.DataFrame,
+    entered: Sequence[str],
+    choice: Choice,
+    before_season: float,
+    tenths: pd.DataFrame,
 ) -> pd.DataFrame:
     """Each metric beside ``past_rate``; beside the other naive rows as ``<metric>_vs_<row>``.
 
     Candidates of the contest have rows of their own, ``<metric>_of_<candidate>``, without their
     season; so has the winner's total, as ``total_bias_rate_before_season``. Period ``selection``
-    holds what the choice was made on.
+    holds what the choice was made on, ``by tenth`` the amounts of each tenth of customers.
     """
     rows: list[tuple[str, str, float, float | None, float | None]] = []
     others = ("model", "champion", *entered)
@@ -323,6 +328,7 @@ def _evaluation(
             rows.append((PERIOD, label, value, baseline, champion))
     bias = float(comparison.loc["past_rate", "total_bias_rate"])
     rows.append((PERIOD, "total_bias_rate_before_season", before_season, bias, None))
+    rows += by_tenth(tenths["decile"], tenths["predicted_amount"], tenths["actual_amount"])
     for name in entered:
         for metric in comparison.columns:
             own, naive_value = (float(comparison.loc[of, metric]) for of in (name, "past_rate"))

@@ -108,6 +108,24 @@ def evaluation_frame(
     return frame
 
 
+BY_TENTH = "by tenth"
+"""The period under which predictions stand beside what happened, in tenths of the rows."""
+
+
+def by_tenth(
+    number: Iterable[int], predicted: Iterable[float], happened: Iterable[float]
+) -> list[tuple[str, str, float, float | None, float | None]]:
+    """Return evaluation rows of a table of tenths: what was predicted and what happened in each.
+
+    Metrics are ``predicted_01`` and ``happened_01`` for the tenth numbered 1, both means a row.
+    """
+    rows: list[tuple[str, str, float, float | None, float | None]] = []
+    for one, said, was in zip(number, predicted, happened, strict=True):
+        rows.append((BY_TENTH, f"predicted_{one:02d}", float(said), None, None))
+        rows.append((BY_TENTH, f"happened_{one:02d}", float(was), None, None))
+    return rows
+
+
 def too_little_data(
     model: ModelName, reason: str, parameters: dict[str, float | str | int] | None = None
 ) -> TrainingResult:

@@ -210,3 +210,28 @@ def test_two_cannot_change_the_publications_at_once(tmp_path):
             changing(tmp_path, wait_seconds=0),
         ):
             pass
+
+
+def test_the_report_is_always_that_of_the_published_file(tmp_path):
+    for number in (1, 2):
+        version = new_version(tmp_path)
+        write(version, number)
+        (version / "report").mkdir()
+        (version / "report" / "index.html").write_text(str(number))
+        publish(tmp_path, version)
+        assert (tmp_path / "report" / "index.html").read_text() == str(number)
+    republish(tmp_path, 1)
+    assert (tmp_path / "report" / "index.html").read_text() == "1"
+    assert read(tmp_path / FILE) == 1
+
+
+def test_a_publication_of_before_there_were_reports_shows_none(tmp_path):
+    older = publish_number(tmp_path, 1)
+    newer = new_version(tmp_path)
+    write(newer, 2)
+    (newer / "report").mkdir()
+    publish(tmp_path, newer)
+    assert (tmp_path / "report").is_dir()
+    point_at(tmp_path, older)
+    assert not (tmp_path / "report").is_symlink()
+    assert read(tmp_path / FILE) == 1

@@ -29,6 +29,7 @@ from crm_pipeline.defs.publication.questions import metric_definitions, sample_q
 from crm_pipeline.defs.publication.restatements import find_restatements, tables_behind
 from crm_pipeline.defs.publication.swap import (
     FILE,
+    REPORT,
     changing,
     new_version,
     parquet_digests,
@@ -37,6 +38,7 @@ from crm_pipeline.defs.publication.swap import (
 )
 from crm_pipeline.defs.quality.accountable import Accountable, accountable
 from crm_pipeline.errors import UserError
+from crm_pipeline.report.build import INDEX, build_report
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.home import Home, plain_failures
 from crm_pipeline.resources.warehouse import WRITER_POOL, Warehouse
@@ -149,6 +151,7 @@ def _count(con: duckdb.DuckDBPyConnection, what: str, *parameters: object) -> in
 
 
 PUBLISHED = dg.AssetKey(["published", "crm_duckdb"])
+REPORTED = dg.AssetKey(["published", "report"])
 OWN_CHECK = "publication_equals_warehouse"
 OWNER = "team:data-platform"
 
@@ -189,7 +192,7 @@ def differences(con: duckdb.DuckDBPyConnection, parquet: Path) -> list[str]:
 def publish_warehouse(
     warehouse: Warehouse, settings: Settings, checks: pd.DataFrame, built_at: datetime, run_id: str
 ) -> tuple[Path, dict[str, int], int]:
-    """Write a publication of the warehouse as it is, and swap it in.
+    """Write a publication of the warehouse as it is, its report with it, and swap it in.
 
     Returns:
         Its folder, rows by table, and how many figures it restates.
@@ -211,6 +214,8 @@ def publish_warehouse(
             f"the new publication differs from the warehouse in {', '.join(wrong)}; "
             "the last one stays. Check the disk, then run again."
         )
+    # before the swap: a report that readers see is always of the file that they see
+    build_report(folder / FILE, folder / REPORT, settings.language)
     publish(settings.published, folder)
     with warehouse.writer() as db:
         records.remember(db, settings.published / FILE)
@@ -222,19 +227,34 @@ def publish_warehouse(
     return folder, counts, restated
 
 
-@dg.asset(
-    key=PUBLISHED,
-    deps=[
-        *(dg.AssetKey([table.schema, table.name]) for table in _TABLES),
-        dg.AssetKey(["control", "model_monitoring"]),
-        dg.AssetKey(["control", "audience_assignments"]),
+@dg.multi_asset(
+    name="published__crm_duckdb",
+    specs=[
+        dg.AssetSpec(
+            PUBLISHED,
+            deps=[
+                *(dg.AssetKey([table.schema, table.name]) for table in _TABLES),
+                dg.AssetKey(["control", "model_monitoring"]),
+                dg.AssetKey(["control", "audience_assignments"]),
+            ],
+            group_name="publication",
+            owners=[OWNER],
+            kinds={"duckdb", "parquet"},
+            description="published/crm.duckdb and published/parquet: marts, scores, meta; "
+            "replaced whole.",
+        ),
+        dg.AssetSpec(
+            REPORTED,
+            deps=[PUBLISHED],
+            group_name="publication",
+            owners=[OWNER],
+            kinds={"html"},
+            description="published/report/index.html: the report for managers, made from the "
+            "published file alone and swapped in with it.",
+        ),
     ],
-    group_name="publication",
-    owners=[OWNER],
-    kinds={"duckdb", "parquet"},
     pool=WRITER_POOL,
     retry_policy=dg.RetryPolicy(max_retries=1, delay=2),
-    description="published/crm.duckdb and published/parquet: marts, scores, meta; replaced whole.",
     check_specs=[
         dg.AssetCheckSpec(
             OWN_CHECK,
@@ -244,10 +264,10 @@ def publish_warehouse(
         )
     ],
 )
-def crm_duckdb(
+def publication(
     context: dg.AssetExecutionContext, warehouse: Warehouse, home: Home
-) -> dg.MaterializeResult:
-    """Write the publication aside, hold it against the warehouse, swap it in."""
+) -> tuple[dg.MaterializeResult, dg.MaterializeResult]:
+    """Write the publication aside, hold it against the warehouse, report on it, swap it in."""
     with plain_failures():
         settings = home.settings()
         built_at = datetime.now(UTC).replace(tzinfo=None)
@@ -259,7 +279,8 @@ def crm_duckdb(
                 warehouse, settings, checks, built_at, context.run_id
             )
         tell_new_warnings(settings, before, run_id=context.run_id)
-    return dg.MaterializeResult(
+    published = dg.MaterializeResult(
+        asset_key=PUBLISHED,
         metadata={
             "tables": len(counts),
             "rows": sum(counts.values()),
@@ -274,3 +295,8 @@ def crm_duckdb(
             )
         ],
     )
+    size = (folder / REPORT / INDEX).stat().st_size
+    reported = dg.MaterializeResult(
+        asset_key=REPORTED, metadata={"bytes": size, "language": settings.language}
+    )
+    return published, reported

@@ -1,8 +1,9 @@
 """How a finished publication takes the place of the last one: all of it in one rename.
 
-``published/crm.duckdb`` and ``published/parquet`` are links through ``published/.current``, which
-names one folder of ``published/.versions``; moving that one link swaps everything at once, and a
-reader that has the old file open keeps it. The last three publications stay on disk.
+``published/crm.duckdb``, ``published/parquet`` and ``published/report`` are links through
+``published/.current``, which names one folder of ``published/.versions``; moving that one link
+swaps everything at once, and a reader that has the old file open keeps it. The last three
+publications stay on disk.
 
 A folder that holds ``digests.json`` is a whole publication, wherever the link points; one that does
 not, above the link, is what a killed run left. Whoever adds, moves, changes or removes versions
@@ -26,7 +27,8 @@ KEPT = 3
 FILE = "crm.duckdb"
 DIGESTS = "digests.json"
 LOCK = ".publication.lock"
-LINKS = (FILE, "parquet")
+REPORT = "report"
+LINKS = (FILE, "parquet", REPORT)
 _AMENDED = ".amended"
 _WAIT_SECONDS = 600.0
 
@@ -174,7 +176,9 @@ def point_at(published: Path, version: Path) -> None:
     _point(published / ".current", f".versions/{version.name}")
     for name in LINKS:
         link = published / name
-        if not link.is_symlink() or os.readlink(link) != f".current/{name}":
+        if not (version / name).exists():  # a publication made before there was a report
+            link.unlink(missing_ok=True)
+        elif not link.is_symlink() or os.readlink(link) != f".current/{name}":
             _point(link, f".current/{name}")
     fsync(published)
 
