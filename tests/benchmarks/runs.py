@@ -12,7 +12,7 @@ from typing import Any
 from tests.benchmarks.datasets import CHECKOUT
 from tests.benchmarks.processes import FailedError, Watched, environment, watch
 
-DBT_STEPS = ("build_marts", "build_customer_360")
+DBT_STEPS = ("build_marts", "build_customer_360", "build_offer_audiences")
 BIN = Path(sys.executable).parent
 
 

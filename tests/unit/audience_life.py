@@ -27,7 +27,7 @@ from tests.unit.audience_server import FAULTS, Service, serving
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["tests.unit.audience_life"])
 STEPS = 14
-"""A sender may kill itself before and after each write and each post: at one of the first so many."""
+"""A sender may kill itself before and after each write and post: at one of the first so many."""
 
 
 @dataclass

@@ -26,6 +26,9 @@ from crm_pipeline.resources.warehouse import WRITER_POOL, Warehouse
 AFTER_SCORES = "source:scores+"
 """What is made from scores, and the data tests of the scores themselves."""
 
+AFTER_ALLOCATION = "source:scores.offer_allocation+"
+"""What is made from the allocation, which itself waits until the other scores have passed."""
+
 LATEST_DAYS = 2
 """Marts older than this many days are shown as late."""
 
@@ -207,6 +210,7 @@ def build_marts(
     manifest=_PROJECT.manifest_path,
     project=_PROJECT,
     select=AFTER_SCORES,
+    exclude=AFTER_ALLOCATION,
     name="build_customer_360",
     dagster_dbt_translator=_TRANSLATOR,
     pool=WRITER_POOL,
@@ -218,4 +222,22 @@ def build_customer_360(
     home: Home,
 ) -> Iterator[Any]:
     """What is built on the scores, and the data tests of the scores."""
+    yield from _build(context, dbt, warehouse, home)
+
+
+@dbt_assets(
+    manifest=_PROJECT.manifest_path,
+    project=_PROJECT,
+    select=AFTER_ALLOCATION,
+    name="build_offer_audiences",
+    dagster_dbt_translator=_TRANSLATOR,
+    pool=WRITER_POOL,
+)
+def build_offer_audiences(
+    context: dg.AssetExecutionContext,
+    dbt: DbtCliResource,
+    warehouse: Warehouse,
+    home: Home,
+) -> Iterator[Any]:
+    """The audiences of next offers: in one step with the rest, the allocation would wait for it."""
     yield from _build(context, dbt, warehouse, home)
