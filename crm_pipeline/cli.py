@@ -87,7 +87,9 @@ def build_parser() -> argparse.ArgumentParser:
     audiences = add("audiences", "audience:audiences", "list the audiences")
     audiences.add_argument("--json", action="store_true")
 
-    audience = add("audience", "audience:audience", "plan or send an audience, or say what was sent")
+    audience = add(
+        "audience", "audience:audience", "plan or send an audience, or say what was sent"
+    )
     audience.add_argument("action", choices=["plan", "send", "status"])
     audience.add_argument("name", nargs="?", metavar="NAME", help="as in `crm audiences`")
     audience.add_argument("--to", metavar="DEST", help="default: every destination it may go to")

@@ -60,7 +60,8 @@ def read_consents(
         purpose: What was agreed to.
         customer_keys: Of whom; ``None`` is everybody.
     """
-    restriction, parameters = "", [purpose, purpose]  # type: str, list[object]
+    restriction = ""
+    parameters: list[object] = [purpose, purpose]
     if customer_keys is not None:
         restriction = "where customer_key in (select unnest(?::varchar[]))"
         parameters = [purpose, purpose, sorted(customer_keys)]

@@ -121,6 +121,10 @@ def usable_values(
         said.append(answer)
         if answer and kind in values:
             usable[kind] = values[kind]
+    for kind in {"email", "phone"} - set(NEEDS[audience.channel]):
+        # another address goes along only where they agreed to being reached by it
+        if kind in values and consents.may(customer_key, kind):
+            usable[kind] = values[kind]
     if audience.channel == ADVERTISING and consents.may(customer_key, ADVERTISING) is False:
         return {}, REFUSED
     if True not in said:

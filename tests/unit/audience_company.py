@@ -1,6 +1,6 @@
-"""A company just large enough to send an audience: publication, warehouse and vault of a few people.
+"""A company just large enough to send an audience: publication, warehouse, vault of a few people.
 
-What a test changes is the ``World``; ``Company.publish`` writes it where the sender looks.
+What a test changes are the ``humans``; ``Company.publish`` writes it where the sender looks.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Company:
         for number in numbers:
             self.humans[number] = Human(number, **settings)  # type: ignore[arg-type]
 
-    def publish(self, *, consents_published: bool = True) -> None:
+    def publish(self) -> None:
         """Write the world into publication, warehouse and vault."""
         living = [human for human in self.humans.values() if not human.is_erased]
         for file in (self.home / "published" / "crm.duckdb", self.home / "warehouse.duckdb"):
@@ -129,8 +129,7 @@ class Company:
                     "create schema marts; create schema meta; create schema raw; "
                     "create schema control; create schema intermediate"
                 )
-                is_first = file.name == "crm.duckdb"
-                _fill(db, living, self.as_of, with_answers=consents_published or not is_first)
+                _fill(db, living, self.as_of)
         self._fill_vault(living)
 
     def _fill_vault(self, living: Iterable[Human]) -> None:
@@ -159,7 +158,7 @@ class Company:
         self.humans[number].is_erased = True
         with open_vault(self.home, KEY) as vault:
             person = person_of(vault.keys, self.humans[number].key)
-            vault.bury({(CUSTOMER, person)}, datetime(2026, 1, 1))
+            vault.bury({(CUSTOMER, person)}, datetime.now(UTC).replace(tzinfo=None))
             vault.destroy([person])
 
     def sender(self, audience: Audience, destination: Destination, name: str = "list") -> Sender:
@@ -173,9 +172,7 @@ class Company:
         self.as_of += timedelta(days=days)
 
 
-def _fill(
-    db: duckdb.DuckDBPyConnection, living: list[Human], as_of: date, *, with_answers: bool
-) -> None:
+def _fill(db: duckdb.DuckDBPyConnection, living: list[Human], as_of: date) -> None:
     everybody = pa.table(
         {
             "customer_key": pa.array([human.key for human in living], pa.string()),
@@ -188,11 +185,12 @@ def _fill(
     lines = pa.array(range(2, len(living) + 2), pa.int64())
     db.register("everybody", everybody)
     db.execute(
-        "create table marts.audience_test as select customer_key, reason from everybody where is_member"
+        "create table marts.audience_test as "
+        "select customer_key, reason from everybody where is_member"
     )
     db.execute(
         "create table marts.customer_consents as select customer_key, 'email' as channel, "
-        f"'marketing' as purpose, is_granted from everybody where is_granted is not null and {with_answers}"
+        "'marketing' as purpose, is_granted from everybody where is_granted is not null"
     )
     db.execute(
         "create table marts.dim_customers as select customer_key, "
@@ -201,7 +199,8 @@ def _fill(
     db.execute("create table meta.build as select cast(? as date) as as_of", [as_of])
     db.register("numbered", everybody.append_column("_line", lines))
     db.execute(
-        f"create table raw.crm__people as select customer_no, '{FILE}' as _file, _line from numbered"
+        f"create table raw.crm__people as select customer_no, '{FILE}' as _file, _line "
+        "from numbered"
     )
     db.execute(
         "create table control.current_files as select 'crm' as source, 'people' as table_name, "

@@ -1,8 +1,8 @@
-"""Random histories of an audience: people come, go, refuse and are erased while senders are killed.
+"""Random histories of an audience: people come, go, refuse, are erased; senders are killed.
 
-Each send is a process of its own, which may kill itself with signal 9 at any of its steps. At the end
-nothing fails any more, and the service must hold exactly whom it should. What it should hold is said
-here anew, without the sender's code.
+Each send is a process of its own, which may kill itself with signal 9 at any of its steps. At the
+end nothing fails any more, and the service must hold exactly whom it should. What it should hold is
+said here anew, without the sender's code.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tests.unit.audience_server import FAULTS, Service, serving
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["tests.unit.audience_life"])
-STEPS = 8
-"""Points at which a sender may kill itself: before and after each write and each post."""
+STEPS = 14
+"""A sender may kill itself before and after each write and post: at one of the first so many."""
 
 
 @dataclass
@@ -123,7 +123,7 @@ def live(seed: int, home: Path, *, kills: bool = True, rounds: int = 5) -> Life:
                 company.erase(rng.choice([h.number for h in _living(company)]))
             service.script = [rng.choice(FAULTS) for _ in range(rng.choice([0, 0, 1, 2, 9]))]
             life.faults += len(service.script)
-            die_at = rng.randrange(3 * STEPS) if kills and rng.random() < 0.6 else None
+            die_at = rng.randrange(STEPS) if kills and rng.random() < 0.7 else None
             life.kills += _in_a_process(company, service, die_at)
             life.sends += 1
         service.script = []

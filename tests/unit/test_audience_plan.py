@@ -47,9 +47,7 @@ def mark(key: str, reason: str = "because") -> str:
 
 
 def holding(*keys: str, **changes) -> dict[bytes, Held]:
-    return {
-        key.encode(): replace(Held(f"id-{key}", mark(key), False), **changes) for key in keys
-    }
+    return {key.encode(): replace(Held(f"id-{key}", mark(key), False), **changes) for key in keys}
 
 
 def done(plan) -> list[tuple[str, str]]:
@@ -59,7 +57,9 @@ def done(plan) -> list[tuple[str, str]]:
 def test_everybody_who_may_be_sent_to_is_added():
     plan = make_plan(PLAIN, facts())
     assert done(plan) == [("add", "id-a"), ("add", "id-b"), ("add", "id-c")]
-    assert plan.suppressed == {} and plan.removals == {} and plan.stopped is None
+    assert plan.suppressed == {}
+    assert plan.removals == {}
+    assert plan.stopped is None
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,14 @@ def test_advertising_uses_an_address_only_with_a_yes_of_its_own_channel():
     assert no == ({}, "refused")
 
 
+def test_another_address_goes_along_only_with_a_yes_of_its_own():
+    values = {"email": "a@example.com", "phone": "+491711234567", "full_name": "A"}
+    said = {("a", "email"): True}
+    assert "phone" not in planning.usable_values(PLAIN, Consents(said), "a", values)[0]
+    both = Consents(said | {("a", "phone"): True})
+    assert planning.usable_values(PLAIN, both, "a", values) == (values, None)
+
+
 def test_hashes_are_those_that_advertising_platforms_compute():
     fields = ("email_sha256", "phone_e164_sha256", "phone_digits_sha256")
     ads = replace(PLAIN, fields=fields)
@@ -136,14 +144,16 @@ def test_a_contact_cap_holds_over_all_audiences_and_not_against_whom_it_has():
     assert done(plan) == [("add", "id-b"), ("add", "id-c")]
     assert plan.suppressed == {"contact_cap": 1}
     held = make_plan(capped, facts(contacts={b"a": 2}, held=holding("a"), held_anywhere={b"a"}))
-    assert ("remove", "id-a") not in done(held) and held.suppressed == {}
+    assert ("remove", "id-a") not in done(held)
+    assert held.suppressed == {}
 
 
 def test_the_holdout_is_never_sent_and_a_written_arm_stays():
     drawn = {key: arm("test_1", key, 0.2) for key in "abc"}
     written = {"a": "holdout", "b": "treatment"}
     plan = make_plan(AUDIENCE, facts(arms=written))
-    assert ("add", "id-a") not in done(plan) and ("add", "id-b") in done(plan)
+    assert ("add", "id-a") not in done(plan)
+    assert ("add", "id-b") in done(plan)
     assert plan.arms == {"c": drawn["c"]}
     assert plan.suppressed["holdout"] == 1 + (drawn["c"] == "holdout")
 
@@ -202,13 +212,15 @@ def test_nobody_knows_whom_a_batch_without_an_end_reached():
     assert done(make_plan(PLAIN, facts(held=new))) == [("add", "id-a")]
     gone = {key: {"reason": "because"} for key in "bc"}
     left = make_plan(PLAIN, facts(members=gone, held=new))
-    assert done(left) == [("remove", "id-a")] and left.removals == {"left": 1}
+    assert done(left) == [("remove", "id-a")]
+    assert left.removals == {"left": 1}
 
 
 def test_a_rejected_change_leaves_what_was_taken_before():
     held = holding("a", fingerprint="older") | holding("b", "c")
     plan = make_plan(PLAIN, facts(held=held, rejected={b"a": mark("a")}))
-    assert plan.items == () and plan.unchanged == 3
+    assert plan.items == ()
+    assert plan.unchanged == 3
 
 
 def test_a_list_that_lost_somebody_gets_them_again_and_loses_strangers():
@@ -231,21 +243,25 @@ def test_the_guard_stops_an_empty_source_and_lets_a_no_through():
     empty = facts(members={}, held=holding("a", "b", "c"),
                   consents=Consents(YES | {("b", "email"): False}))  # fmt: skip
     plan = make_plan(PLAIN, empty)
-    assert plan.stopped and "empty" in plan.stopped
+    assert plan.stopped
+    assert "empty" in plan.stopped
     assert done(plan) == [("remove", "id-b")], "who said no leaves the list all the same"
     accepted = make_plan(PLAIN, empty, accept_drop=True)
-    assert accepted.stopped is None and accepted.count("remove") == 3
+    assert accepted.stopped is None
+    assert accepted.count("remove") == 3
     assert make_plan(PLAIN, facts(members={})).stopped is None, "nothing is held: nothing to guard"
 
 
 def test_the_guard_stops_an_unusual_drop_and_not_a_usual_one():
     held = {f"p{n}".encode(): Held(f"id-p{n}", "x", False) for n in range(4)}
     drop = make_plan(PLAIN, facts(held=holding("a", "b", "c") | held))
-    assert drop.stopped and "3 of 7" in drop.stopped
+    assert drop.stopped
+    assert "3 of 7" in drop.stopped
     assert drop.items == ()
     del held[b"p3"]
     usual = make_plan(PLAIN, facts(held=holding("a", "b", "c") | held))
-    assert usual.stopped is None and usual.count("remove") == 3
+    assert usual.stopped is None
+    assert usual.count("remove") == 3
     refused = {(f"p{n}", "email"): False for n in range(4)}
     many = {f"p{n}".encode(): Held(f"id-p{n}", "x", False) for n in range(4)}
     own = facts(held=holding("a", "b", "c") | many, consents=Consents(YES | refused))
