@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ml.clv.value import FEATURES
 from ml.evaluation.result import FloatArray
 
 LEAST_REPEAT_BUYERS = 100
@@ -45,8 +46,10 @@ def buyers(features: pd.DataFrame) -> pd.DataFrame:
     """Customers with a purchase day, sorted by key.
 
     Raises:
-        ValueError: A customer has two rows.
+        ValueError: A column is missing, or a customer has two rows.
     """
+    if missing := [name for name in FEATURES if name not in features.columns]:
+        raise ValueError(f"the customer features lack the columns {missing}")
     bought = features.loc[features["observed_age_days"].notna()]
     if bought["customer_key"].duplicated().any():
         raise ValueError("the customer features have two rows of one customer at a cut-off")

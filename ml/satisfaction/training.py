@@ -27,6 +27,8 @@ GOOD_SHARE = 0.75
 BAD_SHARE = 0.5
 """Of the scale: four of five is content; three of five and less is not; in between is no label."""
 
+NEEDED = ("response_key", "text", "score_share", "responded_on")
+
 EVALUATED_SHARE = 0.25
 MIN_EVALUATED = 100
 MAX_ROWS = 25_000
@@ -79,6 +81,8 @@ def train_sentiment(
         Status ``too_little_data`` with the reason, or ``trained``. The losses of the gate are of
         the later comments; the rows to beat are the base rate and the calibrated word lists.
     """
+    if missing := [name for name in NEEDED if name not in comments.columns]:
+        raise ValueError(f"the comments lack the columns {missing}")
     rows = comments[comments["text"].notna()].reset_index(drop=True)
     if rows["response_key"].duplicated().any():
         raise ValueError("each comment needs a response_key of its own")

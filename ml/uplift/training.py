@@ -30,6 +30,7 @@ from ml.uplift.people import FEATURES, FOLDS, PeopleDesign
 FloatArray = NDArray[np.float64]
 
 OUTCOMES = ("conversions", "responses")
+DRAWN = ("campaign_key", "person_key", "arm", "is_control", "touched_on")
 """What is to be raised: the first of these that every experiment used here has measured."""
 
 EVALUATED_SHARE = 0.3
@@ -100,6 +101,8 @@ def _sampled(rows: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def _data(people: pd.DataFrame) -> _Data | str:
+    if missing := [name for name in (*DRAWN, *OUTCOMES, *FEATURES) if name not in people.columns]:
+        raise ValueError(f"the people of the experiments lack the columns {missing}")
     known = people[people["order_count"].notna()]
     if known.empty:
         return "no experiment with people of whom orders before it are known"

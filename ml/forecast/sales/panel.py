@@ -143,6 +143,8 @@ def build_panel(
     first = _first_day(rows, day)
     starts = {grain: starts_between(grain, first, day) for grain in GRAINS}
     tables = {grain: _tables(rows, grain, starts[grain]) for grain in GRAINS}
+    if missing_grains := [grain for grain in GRAINS if (TOTAL, TOTAL) not in tables[grain]]:
+        raise TooShort(f"there are no sales by {' and '.join(missing_grains)} to forecast from")
     chosen, left_out = _choose_members(tables[DAY])
     if members is None:
         members = chosen
