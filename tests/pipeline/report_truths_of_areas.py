@@ -37,7 +37,7 @@ TRUTHS = (
      "select sum(treated_count) from marts.campaign_effect"),
     ("marketing-offers", "customers", "sum", "select count(*) from scores.offer_allocation"),
     ("marketing-offers", "cost_amount", "sum",
-     "select cost_amount from scores.offer_allocation_summary"),
+     "select max(cost_amount) from scores.offer_allocation_summary"),
     ("marketing-acquisition", "new_customers", "sum",
      "select count(*) from marts.dim_customers where first_order_on is not null"),
     ("marketing-consents", "customers", "sum", "select count(*) from marts.customer_consents"),

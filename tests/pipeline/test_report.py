@@ -202,9 +202,12 @@ def column(table: dict[str, Any], name: str) -> list[str]:
 
 @pytest.mark.parametrize(("figure", "name", "how", "sql"), TRUTHS)
 def test_a_table_equals_the_marts(demo_home, tables, figure, name, how, sql):
-    cells = column(tables[figure.replace("_", "-")], name)
     with published(demo_home) as db:
         [[truth]] = db.execute(sql).fetchall()
+    if not truth:  # an empty figure has no table
+        assert figure.replace("_", "-") not in tables
+        return
+    cells = column(tables[figure.replace("_", "-")], name)
     if how == "rows":
         assert len(cells) == truth
     elif how == "last":

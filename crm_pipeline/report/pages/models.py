@@ -238,7 +238,7 @@ def _scorecard(frame: pd.DataFrame, words: Words) -> Drawn:
         [MAIN_METRICS.get(m) == k for m, k in zip(frame["model"], frame["metric"], strict=True)]
     ]
     several = melted(main, ["model", "as_of"], ["value", "baseline_value"])
-    named = several.assign(
+    named = several.rename(columns={"value": "deciding_value"}).assign(
         measure=[
             words.text(
                 "figures",
@@ -251,7 +251,14 @@ def _scorecard(frame: pd.DataFrame, words: Words) -> Drawn:
         ]
     )
     return lines(
-        named, words, "as_of", "value", "score", series="measure", time_kind="date", zero=False
+        named,
+        words,
+        "as_of",
+        "deciding_value",
+        "score",
+        series="measure",
+        time_kind="date",
+        zero=False,
     )
 
 

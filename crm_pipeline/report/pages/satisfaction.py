@@ -51,6 +51,7 @@ select
 from marts.satisfaction_summary
 where dimension_kind in ('segment', 'channel', 'category') and response_count >= 5
 order by dimension_kind desc, dimension_value, survey, highest_score
+limit 60
 """
 
 DRIVERS = """
