@@ -87,6 +87,8 @@ def axis(words: Words, column: str, kind: str, **more: Any) -> alt.Axis:
         }
     elif kind in D3_FORMATS:
         more = {"format": D3_FORMATS[kind], **more}
+        if kind in ("count", "days"):
+            more["tickMinStep"] = 1
     return alt.Axis(title=words.label(column, kind), **more)
 
 
