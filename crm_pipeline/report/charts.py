@@ -364,7 +364,7 @@ def heat(
                 field=value, type="quantitative", format=IN_CELLS.get(kind, D3_FORMATS[kind])
             ),
             color=alt.condition(
-                f"datum[{value!r}] > {0.45 * top:.6g}", alt.value("#ffffff"), alt.value("#10233a")
+                f"datum[{value!r}] > {0.6 * top:.6g}", alt.value("#ffffff"), alt.value("#10233a")
             ),
         )
     )
