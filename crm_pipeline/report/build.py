@@ -171,13 +171,13 @@ def show_figure(reader: Reader, page: Page, figure: Figure, words: Words) -> Sho
 
 
 def _why_empty(reader: Reader, figure: Figure, words: Words) -> str:
-    own = words.find("figures", figure.key, "empty")
-    if own:
-        return str(own)
     if figure.scores:
         for status in reader.statuses(figure.scores):
             if status != "scored":
                 return words.text("statuses", status)
+    own = words.find("figures", figure.key, "empty")
+    if own:
+        return str(own)
     return words.text("sources", figure.source)
 
 

@@ -87,6 +87,8 @@ def axis(words: Words, column: str, kind: str, **more: Any) -> alt.Axis:
         }
     elif kind in D3_FORMATS:
         more = {"format": D3_FORMATS[kind], **more}
+        if kind in ("count", "days"):
+            more["tickMinStep"] = 1
     return alt.Axis(title=words.label(column, kind), **more)
 
 
@@ -362,7 +364,7 @@ def heat(
                 field=value, type="quantitative", format=IN_CELLS.get(kind, D3_FORMATS[kind])
             ),
             color=alt.condition(
-                f"datum[{value!r}] > {0.45 * top:.6g}", alt.value("#ffffff"), alt.value("#10233a")
+                f"datum[{value!r}] > {0.6 * top:.6g}", alt.value("#ffffff"), alt.value("#10233a")
             ),
         )
     )

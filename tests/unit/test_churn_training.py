@@ -74,6 +74,16 @@ def test_is_promoted_over_the_base_rate(result):
     )
 
 
+def test_each_tenth_says_what_was_predicted_and_what_happened(result):
+    found = result.evaluation.query("period == 'by tenth'").set_index("metric")["value"]
+    table = result.tables["calibration"]
+    numbers = [f"{one:02d}" for one in table["bin"] + 1]
+    assert len(found) == 2 * len(numbers)
+    for column, name in (("predicted_rate", "predicted"), ("observed_rate", "happened")):
+        values = [found[f"{name}_{number}"] for number in numbers]
+        np.testing.assert_array_equal(values, table[column])
+
+
 def test_reports_every_figure_table_and_plot(result):
     assert tuple(result.evaluation.columns) == EVALUATION_COLUMNS
     wanted = {"log_loss", "brier", "roc_auc", "pr_auc", "calibration_error", "lift_top_tenth"}

@@ -100,6 +100,15 @@ def test_the_same_model_again_does_not_replace_the_champion():
     np.testing.assert_array_equal(compared["champion_value"], compared["value"])
 
 
+def test_each_tenth_says_what_was_predicted_and_what_happened():
+    found = RESULT.evaluation.query("period == 'by tenth'").set_index("metric")["value"]
+    table = RESULT.tables["holdout_by_decile"]
+    for column, name in (("predicted_amount", "predicted"), ("actual_amount", "happened")):
+        values = [found[f"{name}_{number:02d}"] for number in table["decile"]]
+        np.testing.assert_array_equal(values, table[column])
+    assert found["predicted_01"] > found["predicted_10"]
+
+
 def test_evaluation_has_one_row_a_metric_and_opponent():
     assert tuple(RESULT.evaluation.columns) == EVALUATION_COLUMNS
     assert not RESULT.evaluation.duplicated(["period", "metric"]).any()

@@ -279,7 +279,7 @@ def publication(
                 warehouse, settings, checks, built_at, context.run_id
             )
         tell_new_warnings(settings, before, run_id=context.run_id)
-    published = dg.MaterializeResult(
+    published: dg.MaterializeResult = dg.MaterializeResult(
         asset_key=PUBLISHED,
         metadata={
             "tables": len(counts),
@@ -296,7 +296,7 @@ def publication(
         ],
     )
     size = (folder / REPORT / INDEX).stat().st_size
-    reported = dg.MaterializeResult(
+    reported: dg.MaterializeResult = dg.MaterializeResult(
         asset_key=REPORTED, metadata={"bytes": size, "language": settings.language}
     )
     return published, reported

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import altair as alt
 import pandas as pd
 
 from crm_pipeline.report import charts
@@ -70,6 +71,10 @@ limit 100
 """
 
 
+LEAST_RATE = 0.01
+"""The axis of what was set aside reaches this far even where nothing was."""
+
+
 def _draw_checks(frame: pd.DataFrame, words: Words) -> charts.Drawn:
     present = [one for one in ("passed", "warned", "failed") if one in set(frame.check_result)]
     tints = {"passed": charts.ACCENT, "warned": "#E69F00", "failed": charts.BAD}
@@ -103,7 +108,10 @@ def _draw_landed(frame: pd.DataFrame, words: Words) -> charts.Drawn:
     shown = frame.assign(
         table_name=[f"{row.source} / {row.table_name}" for row in frame.itertuples()]
     )
-    return charts.bars(shown.head(15), words, "table_name", "quarantined_rate", "rate")
+    chart = charts.bars(shown.head(15), words, "table_name", "quarantined_rate", "rate")
+    top = max(float(frame.quarantined_rate.max()), LEAST_RATE)
+    x = charts.quantity(words, "quarantined_rate", "rate")
+    return chart.encode(x=alt.X(**x | {"scale": alt.Scale(domain=[0, top], nice=True)}))
 
 
 def _find_landed(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:

@@ -63,16 +63,16 @@ limit 200
 _REFRESHES = """
 select p.publication, p.as_of,
     count(r.metric) as restated_count,
-    p.champions is distinct from q.champions as has_new_models,
-    p.settings is distinct from q.settings as has_new_settings,
-    p.code_version is distinct from q.code_version as has_new_code
+    p.champions <> q.champions as has_new_models,
+    p.settings <> q.settings as has_new_settings,
+    p.code_version <> q.code_version as has_new_code
 from meta.publications as p
 left join meta.publications as q
     on q.publication = (select max(publication) from meta.publications as b
         where b.publication < p.publication)
 left join meta.restatements as r on r.publication = p.publication
-group by p.publication, p.as_of, p.champions, q.champions, p.settings, q.settings,
-    p.code_version, q.code_version
+group by p.publication, p.as_of, p.champions, q.champions, p.settings,
+    q.settings, p.code_version, q.code_version
 order by p.publication desc
 limit 6
 """
