@@ -12,9 +12,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from crm_pipeline.commands.demo import summary
 from crm_pipeline.report.build import INDEX, build_report
 from crm_pipeline.report.pages import ORDER
 from crm_pipeline.report.words import LANGUAGES, MISSING
+from crm_pipeline.settings import load_settings
 from tests.pipeline import report_truths, report_truths_of_areas
 from tests.pipeline.support import published
 
@@ -59,6 +61,11 @@ def reports(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 def test_another_process_makes_the_same_bytes(demo_home, reports, tmp_path):
     again = build_report(demo_home / "published" / "crm.duckdb", tmp_path, "en")
     assert again.read_bytes() == reports["en"].read_bytes()
+
+
+def test_the_demo_ends_with_its_path(demo_home, reports):
+    last = summary(load_settings({"CRM_HOME": str(demo_home)})).splitlines()[-1]
+    assert last.split() == ["the", "report", str(reports["en"])]
 
 
 def test_it_is_small_and_names_no_customer(demo_home, reports):
