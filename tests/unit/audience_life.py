@@ -163,7 +163,7 @@ def _in_a_process(company: Company, service: Service, die_at: int | None) -> int
     arguments = (company.home, service.url, die_at, 0.3)
     process = _PROCESSES.Process(target=send, args=arguments)
     process.start()
-    process.join(60)
+    process.join(600)
     assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
     return int(process.exitcode == -signal.SIGKILL)
 
