@@ -57,6 +57,18 @@ def test_contributions_and_intercept_sum_to_the_uncalibrated_log_odds(name, fitt
 
 
 @pytest.mark.parametrize("name", RECIPES)
+def test_explaining_says_the_same_probability_as_predicting_in_any_order(name, fitted, labelled):
+    rows = labelled[0].iloc[60:7:-1]
+    probability, parts, intercept = fitted[name].explain(rows)
+    np.testing.assert_allclose(probability, fitted[name].predict_proba(rows)[:, 1], atol=1e-12)
+    expected, same = fitted[name].contributions(rows)
+    pd.testing.assert_frame_equal(parts, expected)
+    assert intercept == same
+    nobody, none, _ = fitted[name].explain(rows.head(0))
+    assert (len(nobody), len(none)) == (0, 0)
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_is_the_same_after_being_stored(name, fitted, labelled):
     model = fitted[name]
     model.evaluated_ = ChurnModel(**RECIPES[name]).fit(*labelled)
