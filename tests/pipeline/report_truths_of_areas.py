@@ -17,6 +17,9 @@ TRUTHS = (
     ("sales-win-rate", "won_amount", "sum", "select sum(won_amount) from marts.fct_opportunities"),
     ("sales-where-won", "won_count", "sum",
      "select 3 * count(*) from marts.fct_opportunities where is_won"),
+    ("sales-kinds", "gross_amount", "sum",
+     "select sum(line_amount) from marts.fct_order_items"),
+    ("sales-kinds", "order_count", "sum", "select count(*) from marts.fct_orders"),
     ("sales-forecast", "gross_amount", "sum",
      "select sum(line_amount) from marts.fct_order_items"),
     ("sales-forecast", "forecast", "rows",
@@ -81,7 +84,8 @@ TRUTHS = (
      "select sum(line_amount) from marts.fct_order_items join marts.dim_products "
      "using (product_key) join meta.build on ordered_on > as_of - 730 where is_merchandise"),
     ("products-rules", "lift", "rows",
-     "select least(15, count(*)) from scores.product_rules"),
+     "select least(15, count(distinct list_sort([item_level, antecedent_key, consequent_key]))) "
+     "from scores.product_rules where antecedent_2_key is null"),
     ("products-coverage", "recommended_count", "sum",
      "select count(distinct product_key) from scores.customer_recommendations"),
     ("products-coverage", "product_count", "sum",

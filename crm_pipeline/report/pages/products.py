@@ -81,7 +81,13 @@ select
     lift,
     adjusted_p_value
 from scores.product_rules
-order by lift desc, antecedent_key, antecedent_2_key nulls first, consequent_key
+where antecedent_2_key is null
+qualify row_number() over (
+    partition by
+        item_level, least(antecedent_key, consequent_key), greatest(antecedent_key, consequent_key)
+    order by confidence_rate desc, antecedent_key
+) = 1
+order by lift desc, antecedent_key, consequent_key
 limit 15
 """
 

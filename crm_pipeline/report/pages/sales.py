@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from crm_pipeline.report.charts import Drawn, intervals, lines
+from crm_pipeline.report.charts import Drawn, areas, intervals, lines
 from crm_pipeline.report.compared import expected, melted, side_by_side
 from crm_pipeline.report.page import Figure, Page
 from crm_pipeline.report.words import Words
@@ -66,6 +66,26 @@ select
 from marts.sales_performance
 where period = 'all' and dimension in ('region', 'size_band', 'team') and decided_count > 0
 order by dimension, win_rate desc, dimension_value
+"""
+
+KINDS = """
+with sold as (
+    select
+        cast(date_trunc('month', ordered_on) as date) as month,
+        case
+            when order_number = 1 then 'first order'
+            when order_number > 1 then 'repeat order'
+            else 'unknown customer'
+        end as order_kind,
+        gross_amount
+    from marts.fct_orders
+)
+
+select month, order_kind, count(*) as order_count, sum(gross_amount) as gross_amount
+from sold
+where month in (select month from marts.kpi_monthly where is_complete order by month desc limit 24)
+group by month, order_kind
+order by month, order_kind
 """
 
 FORECAST = """
@@ -173,6 +193,22 @@ def _where_won(frame: pd.DataFrame, words: Words) -> Drawn:
     )
 
 
+def _kinds(frame: pd.DataFrame, words: Words) -> Drawn:
+    kinds = ("repeat order", "first order", "unknown customer")
+    order = [kind for kind in kinds if kind in set(frame["order_kind"])]
+    return areas(frame, words, "month", "gross_amount", "amount", "order_kind", order=order)
+
+
+def _kinds_say(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:
+    last = frame[frame["month"] == frame["month"].max()]
+    repeat = last[last["order_kind"] == "repeat order"]["gross_amount"].sum()
+    return {
+        "month": words.month(last["month"].iloc[0]),
+        "share": words.write(repeat / (last["gross_amount"].sum() or 1), "rate"),
+        "amount": words.write(last["gross_amount"].sum(), "amount"),
+    }
+
+
 def _forecast(frame: pd.DataFrame, words: Words) -> Drawn:
     bands = [("low_95", "high_95"), ("low_80", "high_80")]
     return expected(frame, words, "month", "gross_amount", "forecast", "amount", bands)
@@ -252,6 +288,7 @@ PAGE = Page(
             source="opportunities",
             draw=_funnel,
             finding=_funnel_says,
+            is_optional=True,
         ),
         Figure(
             key="win_rate",
@@ -267,6 +304,7 @@ PAGE = Page(
             },
             source="opportunities",
             draw=_win_rate,
+            is_optional=True,
         ),
         Figure(
             key="velocity",
@@ -280,6 +318,7 @@ PAGE = Page(
             },
             source="opportunities",
             draw=_velocity,
+            is_optional=True,
         ),
         Figure(
             key="where_won",
@@ -296,6 +335,19 @@ PAGE = Page(
             },
             source="opportunities",
             draw=_where_won,
+            is_optional=True,
+        ),
+        Figure(
+            key="kinds",
+            sql=KINDS,
+            columns={
+                "month": "month",
+                "order_kind": "text",
+                "order_count": "count",
+                "gross_amount": "amount",
+            },
+            draw=_kinds,
+            finding=_kinds_say,
         ),
         Figure(
             key="forecast",

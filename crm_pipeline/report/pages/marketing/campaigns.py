@@ -170,6 +170,7 @@ FIGURES = (
         source="campaigns",
         draw=_return,
         finding=_return_says,
+        is_optional=True,
     ),
     Figure(
         key="attribution",
@@ -182,5 +183,6 @@ FIGURES = (
         },
         source="campaigns_and_orders",
         draw=_attribution,
+        is_optional=True,
     ),
 )
