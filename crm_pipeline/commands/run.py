@@ -58,7 +58,6 @@ def run_everything(
     # for garbage costs seconds.
     gc.disable()
 
-
     from crm_pipeline.definitions import defs
     from crm_pipeline.defs.landing.assets import CONTRACTS, check_sources
     from crm_pipeline.defs.landing.inbox import wait_until_settled
