@@ -30,13 +30,9 @@ GOOD, NEUTRAL, BAD = "#009E73", "#8C8C8C", "#D55E00"
 RAMP = ("#e8f1fa", "#b5d3ec", "#74add8", "#3683bd", "#0f5a96", "#063763")
 DIVERGING = ("#b35806", "#f1a340", "#f7f7f7", "#67a9cf", "#2166ac")
 HEIGHT = 280
-_IS_NARROW = "containerSize()[0] < 520"
-LABELS = alt.ExprRef(expr=f"{_IS_NARROW} ? 132 : 300")
+IS_NARROW = "containerSize()[0] < 520"
+LABELS = alt.ExprRef(expr=f"{IS_NARROW} ? 132 : 300")
 """How long a name beside its row may be: shorter on a phone."""
-IN_CELLS = {"rate": ".0%", "share": ".0%"}
-"""Formats inside a heat map's cells, where room is short."""
-MANY_LETTERS = 34
-"""What the names below a chart may have together on a phone before they are slanted."""
 SIGNIFICANT = 7
 """Digits of a drawn number: the same bytes whatever the last bits of a sum."""
 
@@ -147,7 +143,7 @@ def _tip(words: Words, column: str, kind: str) -> alt.Tooltip:
 
 def legend(words: Words, column: str) -> alt.Legend:
     """Return a legend above the chart, where a phone has room for it: there in one column."""
-    columns = alt.ExprRef(expr=f"{_IS_NARROW} ? 1 : 3")
+    columns = alt.ExprRef(expr=f"{IS_NARROW} ? 1 : 3")
     return alt.Legend(title=words.label(column), orient="top", columns=columns, labelLimit=220)
 
 
@@ -298,93 +294,6 @@ def areas(
         )
         .properties(height=HEIGHT)
     )
-
-
-def heat(
-    frame: pd.DataFrame,
-    words: Words,
-    x: str,
-    y: str,
-    value: str,
-    kind: str,
-    *,
-    x_order: Sequence[Any] | None = None,
-    y_order: Sequence[Any] | None = None,
-    step: int = 34,
-    written: bool = True,
-    tooltip: list[alt.Tooltip] | None = None,
-) -> Drawn:
-    """Draw a table of coloured cells, darker for more; with the number in each if ``written``."""
-    shown = named(frame, words, x, y)
-    top = float(pd.to_numeric(shown[value]).max() or 0)
-    place: dict[str, Any] = {
-        "x": alt.X(
-            field=x,
-            type="ordinal",
-            sort=_sorted(words, x, x_order),
-            axis=alt.Axis(title=words.label(x), **_below(list(map(str, shown[x])))),
-        ),
-        "y": alt.Y(
-            field=y,
-            type="ordinal",
-            sort=_sorted(words, y, y_order),
-            axis=alt.Axis(title=words.label(y), labelLimit=LABELS),
-        ),
-        "tooltip": tooltip or tips(words, **{x: "text", y: "text", value: kind}),
-    }
-    cells = (
-        base(shown)
-        .mark_rect()
-        .encode(
-            **place,
-            color=alt.Color(
-                field=value,
-                type="quantitative",
-                scale=alt.Scale(range=list(RAMP), domain=[0, top or 1]),
-                legend=None
-                if written
-                else alt.Legend(
-                    title=words.label(value, kind),
-                    orient="top",
-                    format=D3_FORMATS[kind],
-                    gradientLength=180,
-                ),
-            ),
-        )
-    )
-    height = tall(shown[y].nunique() if y_order is None else len(y_order), step)
-    if not written:
-        return cells.properties(height=height)
-    numbers = (
-        base(shown)
-        .mark_text(fontSize=11)
-        .encode(
-            **place,
-            text=alt.Text(
-                field=value, type="quantitative", format=IN_CELLS.get(kind, D3_FORMATS[kind])
-            ),
-            color=alt.condition(
-                f"datum[{value!r}] > {0.6 * top:.6g}", alt.value("#ffffff"), alt.value("#10233a")
-            ),
-        )
-    )
-    return alt.layer(cells, numbers).properties(height=height)
-
-
-def _below(names: list[str]) -> dict[str, Any]:
-    """Return how names below a chart are written: slanted on a phone where they are long."""
-    if max(map(len, names), default=0) * len(set(names)) < MANY_LETTERS:
-        return {"labelAngle": 0, "labelOverlap": True}
-    return {
-        "labelAngle": alt.ExprRef(expr=f"{_IS_NARROW} ? -40 : 0"),
-        "labelAlign": alt.ExprRef(expr=f"{_IS_NARROW} ? 'right' : 'center'"),
-        "labelOverlap": False,
-        "labelLimit": 130,
-    }
-
-
-def _sorted(words: Words, column: str, order: Sequence[Any] | None) -> Any:
-    return [words.value(column, one) for one in order] if order is not None else None
 
 
 def intervals(

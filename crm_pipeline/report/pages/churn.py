@@ -8,6 +8,7 @@ import altair as alt
 import pandas as pd
 
 from crm_pipeline.report import charts
+from crm_pipeline.report.heat_map import heat_map
 from crm_pipeline.report.page import Card, Cards, Figure, Page
 from crm_pipeline.report.words import Words
 
@@ -131,7 +132,7 @@ def _draw_calls(frame: pd.DataFrame, words: Words) -> charts.Drawn:
     )
     best = frame.groupby("segment_name").mean_clv_amount.max()
     segments = list(best.sort_values(ascending=False, kind="stable").index)
-    return charts.heat(
+    return heat_map(
         frame,
         words,
         "risk_band",

@@ -8,6 +8,7 @@ import altair as alt
 import pandas as pd
 
 from crm_pipeline.report import charts
+from crm_pipeline.report.heat_map import heat_map
 from crm_pipeline.report.page import Figure, Page
 from crm_pipeline.report.words import Words
 
@@ -69,7 +70,7 @@ STAGES = ("introduction", "confirmation", "growth", "maintenance", "leaving")
 
 def _draw_rfm(frame: pd.DataFrame, words: Words) -> charts.Drawn:
     shown = charts.named(frame, words, "rfm_segment")
-    return charts.heat(
+    return heat_map(
         shown,
         words,
         "frequency_score",
@@ -107,7 +108,7 @@ def _draw_segments(frame: pd.DataFrame, words: Words) -> charts.Drawn:
 def _draw_moves(frame: pd.DataFrame, words: Words) -> charts.Drawn:
     before = list(dict.fromkeys(frame.from_segment_name))
     after = [name for name in before if name in set(frame.to_segment_name)]
-    return charts.heat(
+    return heat_map(
         frame,
         words,
         "to_segment_name",
@@ -144,7 +145,7 @@ def _draw_stages(frame: pd.DataFrame, words: Words) -> charts.Drawn:
 
 
 def _draw_flows(frame: pd.DataFrame, words: Words) -> charts.Drawn:
-    return charts.heat(
+    return heat_map(
         frame,
         words,
         "to_stage",
@@ -167,7 +168,7 @@ def _draw_cohorts(frame: pd.DataFrame, words: Words) -> charts.Drawn:
         active_customers="count",
         retention_rate="rate",
     )
-    chart = charts.heat(
+    chart = heat_map(
         shown,
         words,
         "month_number",
