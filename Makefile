@@ -7,6 +7,8 @@ UV_VERSION := 0.13.9
 WORKERS ?= 2
 # Tests' homes lie in memory where there is room: a run on a small home waits for the disk most of the time.
 TEST_TMP ?= $(shell test "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 8000000 2>/dev/null && echo /dev/shm)
+in_test_tmp = $(if $(TEST_TMP),@dir=$$(mktemp -d $(TEST_TMP)/crm-tests.XXXXXX); TMPDIR=$$dir $(1); \
+	  code=$$?; rm -rf $$dir; exit $$code,$(1))
 export CRM_HOME ?= $(CURDIR)/.crm
 export DAGSTER_HOME := $(CRM_HOME)/dagster
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -50,10 +52,10 @@ demo: setup
 
 # Files, not tests, are dealt out: what a file makes for its tests is made once.
 test: setup
-	$(if $(TEST_TMP),TMPDIR=$(TEST_TMP) )$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(call in_test_tmp,$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
 test-slow: setup
-	$(if $(TEST_TMP),TMPDIR=$(TEST_TMP) )$(BIN)/python -m pytest -q -m slow
+	$(call in_test_tmp,$(BIN)/python -m pytest -q -m slow)
 
 check: setup
 	$(BIN)/ruff check .

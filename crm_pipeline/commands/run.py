@@ -95,6 +95,9 @@ def run_everything(
             answerable = accountable(job.asset_layer.asset_graph)
             report_failure(settings, instance, result.dagster_run, answerable)
     seconds = time.monotonic() - started
+    if result.success and (idle := skipped(result)):
+        print(f"crm: {idle}", file=sys.stderr)
+        return 1
     if result.success:
         print(f"crm: published {settings.published / 'crm.duckdb'} in {seconds:.0f} s")
         return 0
@@ -125,6 +128,21 @@ def opened_instance(dagster_home: Path) -> Iterator[DagsterInstance]:
         instance = dg.DagsterInstance.get()
     with instance:
         yield instance
+
+
+def skipped(result: Any) -> str:
+    """Say which steps were passed over, and what to do; nothing where all were made.
+
+    Dagster passes over what hangs on a table that was not made and calls the run a success.
+    """
+    steps = [e.step_key for e in result.all_events if e.event_type_value == "STEP_SKIPPED"]
+    if not steps:
+        return ""
+    more = f" and {len(steps) - 3} more" if len(steps) > 3 else ""
+    return (
+        f"{', '.join(steps[:3])}{more} had nothing to work on, so nothing was published: the "
+        "prepared dbt project is not that of these files. `make setup`, then run again."
+    )
 
 
 def was_interrupted(result: Any) -> bool:

@@ -196,10 +196,9 @@ def metric_sql(
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{', '.join(names)} cannot be asked so: {reason}") from None
     sql = re.sub(r'"\w+"\."(marts|scores)"\.', r'"\1".', sql)
-    asked = [
-        f'{f"cast({full} as date)" if full.startswith(TIME) else full} as "{name}"'
-        for full, name in zip(group_by, by, strict=True)
-    ]
+    # in quotes: an entity may be called order
+    columns = [f'cast("{n}" as date)' if n.startswith(TIME) else f'"{n}"' for n in group_by]
+    asked = [f'{column} as "{name}"' for column, name in zip(columns, by, strict=True)]
     order = f"\norder by {', '.join(map(str, range(1, len(asked) + 1)))}" if asked else ""
     return f"select {', '.join([*asked, *names])}\nfrom (\n{sql}\n){order}"
 

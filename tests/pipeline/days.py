@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from crm_pipeline.defs.activation.assets import count_audiences
 from crm_pipeline.defs.landing.ledger import retract
 from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.defs.modelling.registered import ANALYSES, MODELS
@@ -79,6 +80,8 @@ class Days(LandedWarehouse):
                 for table, types in analysis.tables.items():
                     replace_table(db, table, types, None, row[0])
         self.dbt("run", "--select", "source:scores+")
+        with self.connection() as db:
+            count_audiences(db)
         self.has_scores = True
 
     @property

@@ -31,6 +31,8 @@ COLUMNS = [
     for table, columns in tables.items()
     for column in columns
 ]
+DAYS_OF_BIRTH = {("demo", "customers", "birth_date")}
+"""Typed as days, not as text: looked for among the days of all tables."""
 ONE_OF_EACH = {
     ("demo", "customers", "email"),
     ("demo_desk", "survey_responses", "comment"),
@@ -65,7 +67,7 @@ def test_every_column_that_names_people_is_looked_for(tiny_home, people):
         for column in table.columns
         if column.pii == "direct"
     }
-    assert marked == set(COLUMNS)
+    assert marked == set(COLUMNS) | DAYS_OF_BIRTH
     for source in DEMO_COMPANY:
         for table in contracts[source].tables:
             others = [c.name for c in table.columns if (source, table.name, c.name) not in marked]
@@ -74,6 +76,40 @@ def test_every_column_that_names_people_is_looked_for(tiny_home, people):
             for column in others:
                 told = "\n".join({str(row[column]) for row in rows if row.get(column)})
                 assert people.in_text(told) is None, (source, table.name, column)
+
+
+def test_no_table_has_a_day_of_birth(tiny_home, tmp_path):
+    """The company began in 2024, and nobody in it is born after 2008."""
+    copies = [tmp_path / "warehouse.duckdb", tmp_path / "published.duckdb"]
+    shutil.copy2(tiny_home / "warehouse.duckdb", copies[0])
+    shutil.copy2(tiny_home / "published" / "crm.duckdb", copies[1])
+    looked_at = 0
+    for copy in copies:
+        with duckdb.connect(str(copy)) as db:
+            assert _oldest_days(db) == {}
+            looked_at += len(_day_columns(db))
+            db.execute("create table leak as select date '1980-05-01' as day")
+            assert _oldest_days(db) == {"main.leak.day": "1980-05-01"}
+    assert looked_at > 100
+
+
+def _day_columns(db: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
+    return db.execute(
+        "select schema_name, table_name, column_name from duckdb_columns() join duckdb_tables() "
+        "using (schema_name, table_name) where data_type = 'DATE' or data_type like 'TIMESTAMP%'"
+    ).fetchall()
+
+
+def _oldest_days(db: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    found = {}
+    for schema, table, column in _day_columns(db):
+        row = db.execute(
+            f'select min("{column}"::date)::varchar from "{schema}"."{table}" '
+            f"where \"{column}\" < '2012-01-01'"
+        ).fetchone()
+        if row and row[0]:
+            found[f"{schema}.{table}.{column}"] = row[0]
+    return found
 
 
 def test_a_file_with_identifiers_is_archived_sealed(demo_home):

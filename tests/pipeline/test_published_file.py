@@ -101,8 +101,9 @@ def test_the_dictionary_names_every_column_once_with_the_files_own_types(db):
 def test_every_mart_of_the_demo_company_has_rows(db):
     marts = [name for name in described(db) if name.startswith("marts.")]
     assert len(marts) > 60
-    empty = [m for m in marts if db.execute(f"select count(*) from {m}").fetchone() == (0,)]
-    assert empty == []
+    empty = {m for m in marts if db.execute(f"select count(*) from {m}").fetchone() == (0,)}
+    # with 1,500 customers no effect of campaigns is proven, so there is no offer to make
+    assert empty <= {"marts.audience_next_offer_by_email", "marts.audience_next_offer_by_sms"}
 
 
 def test_every_sample_query_answers(db):

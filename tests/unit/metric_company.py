@@ -150,7 +150,7 @@ def random_company() -> SqlWarehouse:
     draw = random.Random(4)
     warehouse = SqlWarehouse(Path(mkdtemp(prefix="crm-sql-")), settings={"as_of": AS_OF})
     with warehouse.connection() as db:
-        db.execute("create schema marts; create schema intermediate")
+        db.execute("create schema if not exists marts; create schema if not exists intermediate")
         for table in ROWS:
             create_mart(db, table)
             rows = [tuple(row.values()) for row in _rows(draw, table)]

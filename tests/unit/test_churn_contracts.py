@@ -72,7 +72,7 @@ def test_learns_who_ends_a_contract_and_is_promoted(result):
     assert decide(result).promoted, decide(result).reason
     figures = result.evaluation.set_index("metric")["value"]
     assert result.parameters["evaluation_rows"] == pytest.approx(240, abs=50)
-    assert set(result.evaluation["period"]) == {"contracts set aside", "folds"}
+    assert set(result.evaluation["period"]) == {"contracts set aside", "by tenth", "folds"}
     assert {"accuracy", "precision", "recall", "f1", "threshold", "net_amount"} <= set(
         figures.index
     )

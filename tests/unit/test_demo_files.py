@@ -338,7 +338,7 @@ def test_names_and_addresses_are_declared_direct():
         for column in table["columns"]
         if column.get("config", {}).get("meta", {}).get("pii") == "direct"
     }
-    assert direct == {"full_name", "email"}
+    assert direct == {"full_name", "email", "birth_date"}
 
 
 def test_other_files_of_the_inbox_stay(tmp_path):

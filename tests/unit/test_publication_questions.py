@@ -21,7 +21,7 @@ from crm_pipeline.resources.dbt import ensure_manifest
 
 AREAS = {
     "Overview", "Customers", "Value", "Churn", "Sales", "Marketing", "Visits", "Service",
-    "Satisfaction", "Products", "Stock", "Payments", "Models", "Data",
+    "Satisfaction", "Products", "Stock", "Payments", "Audiences", "Models", "Data",
 }  # fmt: skip
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import threading
 
-from crm_pipeline.commands.run import opened_instance
+import dagster as dg
+
+from crm_pipeline.commands.run import opened_instance, skipped
 from crm_pipeline.resources.warehouse import exclusive, is_held
 from crm_pipeline.settings import CHECKOUT
 
@@ -34,3 +36,26 @@ def test_who_works_keeps_nobody_from_opening(tmp_path, monkeypatch):
     shutil.copyfile(CHECKOUT / "dagster.yaml", tmp_path / "dagster.yaml")
     with opened_instance(tmp_path):
         assert not is_held(tmp_path / ".opening.lock")
+
+
+def test_a_run_that_passed_over_a_step_says_so():
+    """A table that dbt was to make and did not was once told as a publication."""
+
+    @dg.multi_asset(
+        specs=[dg.AssetSpec("made", skippable=True), dg.AssetSpec("not_made", skippable=True)]
+    )
+    def tables():
+        yield dg.MaterializeResult(asset_key="made")
+
+    @dg.asset(deps=["made"])
+    def model():
+        pass
+
+    @dg.asset(deps=["not_made"])
+    def publication():
+        pass
+
+    assert skipped(dg.materialize([tables, model])) == ""
+    result = dg.materialize([tables, model, publication])
+    assert result.success
+    assert "publication had nothing to work on" in skipped(result)

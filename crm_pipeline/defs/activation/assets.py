@@ -70,17 +70,15 @@ def describe(con: duckdb.DuckDBPyConnection, known: Mapping[str, Audience]) -> p
     return pd.DataFrame(rows)
 
 
-def write_audiences(
-    con: duckdb.DuckDBPyConnection, known: Mapping[str, Audience], types: Mapping[str, str]
-) -> int:
+def count_audiences(con: duckdb.DuckDBPyConnection) -> int:
     """Write ``marts.audiences`` anew; return its rows."""
-    con.register("incoming", describe(con, known))
-    columns = ", ".join(f'cast("{name}" as {kind}) as "{name}"' for name, kind in types.items())
+    con.register("incoming", describe(con, _AUDIENCES))
+    columns = ", ".join(f'cast("{name}" as {kind}) as "{name}"' for name, kind in _types().items())
     con.execute(
         f"create or replace table marts.audiences as select {columns} from incoming order by 1"
     )
     con.unregister("incoming")
-    return len(known)
+    return len(_AUDIENCES)
 
 
 def _types() -> dict[str, str]:
@@ -101,5 +99,5 @@ def _types() -> dict[str, str]:
 def audiences(warehouse: Warehouse) -> dg.MaterializeResult:
     """Write down what the entries say, and count."""
     with plain_failures(), warehouse.writer() as db:
-        rows = write_audiences(db, _AUDIENCES, _types())
+        rows = count_audiences(db)
     return dg.MaterializeResult(metadata={"dagster/row_count": rows})
