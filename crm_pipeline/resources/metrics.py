@@ -121,7 +121,8 @@ def _dimensions(names: Sequence[str]) -> dict[str, str]:
         if not same or known[same[0]] == known[name]:
             same.append(name)
     short = {own: full for own, (full, *others) in nearest.items() if not others}
-    keys = {entity.name: entity.name for entity in engine().entities_for_metrics(list(names))}
+    entities = {entity.name for entity in engine().entities_for_metrics(list(names))}
+    keys = {name: name for name in sorted(entities - UNWRITABLE)}
     return keys | short | {name: name for name in sorted(known) if name not in short.values()}
 
 
@@ -196,8 +197,7 @@ def metric_sql(
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{', '.join(names)} cannot be asked so: {reason}") from None
     sql = re.sub(r'"\w+"\."(marts|scores)"\.', r'"\1".', sql)
-    # in quotes: an entity may be called order
-    columns = [f'cast("{n}" as date)' if n.startswith(TIME) else f'"{n}"' for n in group_by]
+    columns = [f"cast({n} as date)" if n.startswith(TIME) else n for n in group_by]
     asked = [f'{column} as "{name}"' for column, name in zip(columns, by, strict=True)]
     order = f"\norder by {', '.join(map(str, range(1, len(asked) + 1)))}" if asked else ""
     return f"select {', '.join([*asked, *names])}\nfrom (\n{sql}\n){order}"
