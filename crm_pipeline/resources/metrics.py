@@ -18,6 +18,8 @@ from crm_pipeline.resources.dbt import PROJECT, ensure_manifest
 from crm_pipeline.resources.metric_conditions import TIME
 from crm_pipeline.settings import no_telemetry
 
+UNWRITABLE = {"order"}
+"""Keys that are words of SQL: MetricFlow writes names without quotes."""
 PERIODS = ("day", "week", "month", "quarter", "year")
 
 
