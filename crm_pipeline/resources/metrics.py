@@ -18,8 +18,8 @@ from crm_pipeline.resources.dbt import PROJECT, ensure_manifest
 from crm_pipeline.resources.metric_conditions import TIME
 from crm_pipeline.settings import no_telemetry
 
-UNWRITABLE = {"order"}
-"""Keys that are words of SQL: MetricFlow writes names without quotes."""
+KEYS = frozenset({"campaign", "customer", "owner", "product"})
+"""What facts name by a key and a metric can be asked by."""
 PERIODS = ("day", "week", "month", "quarter", "year")
 
 
@@ -123,8 +123,15 @@ def _dimensions(names: Sequence[str]) -> dict[str, str]:
         if not same or known[same[0]] == known[name]:
             same.append(name)
     short = {own: full for own, (full, *others) in nearest.items() if not others}
-    entities = {entity.name for entity in engine().entities_for_metrics(list(names))}
-    keys = {name: name for name in sorted(entities - UNWRITABLE)}
+    # a fact's own: MetricFlow lists those of what it names too, and then cannot resolve them
+    entities = {
+        entity.name
+        for model in semantic_manifest().semantic_models
+        if model.name in own
+        for entity in model.entities
+    }
+    listed = {entity.name for entity in engine().entities_for_metrics(list(names))}
+    keys = {name: name for name in sorted(entities & listed & KEYS)}
     return keys | short | {name: name for name in sorted(known) if name not in short.values()}
 
 
