@@ -199,5 +199,12 @@ def _head(columns: Mapping[str, str], words: Words) -> list[tuple[str, str, bool
 
 
 def _cells(found: Rows, columns: Mapping[str, str], words: Words) -> list[list[str]]:
-    places = [(found.columns.index(name), kind, name) for name, kind in columns.items()]
-    return [[words.write(row[at], kind, name) for at, kind, name in places] for row in found.rows]
+    at = {name: found.columns.index(name) for name in columns}
+
+    def kind(row: Sequence[Any], form: str) -> str:
+        return str(row[at["unit"]]) if form == "unit" else form
+
+    return [
+        [words.write(row[at[name]], kind(row, form), name) for name, form in columns.items()]
+        for row in found.rows
+    ]

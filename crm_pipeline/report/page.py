@@ -30,9 +30,11 @@ FORMATS = (
     "date",
     "month",
     "yes_no",
+    "unit",
 )
 """How a column is written: ``amount`` in the company's currency, ``rate`` and ``share`` as per
-cent, ``number`` with up to two decimals, ``score`` with three."""
+cent, ``number`` with up to two decimals, ``score`` with three, ``unit`` as the row's column
+``unit`` says (``meta.metrics``)."""
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ CONTRACT = {
     "meta.fact_knowledge": "source, table_name, document_kind, document, happened_at?, known_at, "
     "last_changed_at, is_restated",
     "meta.sample_queries": "area, title, question, sql",
-    "meta.metrics": "metric, label, description, published_in?",
+    "meta.metrics": "metric, label, area, unit, description, published_in?",
     "marts.metrics_monthly": "metric, month [date], is_complete, value [double]",
 }
 

@@ -7,7 +7,7 @@ A test of anything that shows a metric makes a ``Shown`` of each figure and asse
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -16,6 +16,7 @@ import duckdb
 
 from crm_pipeline.defs.quality.metric_agreement import is_same
 from crm_pipeline.defs.quality.metric_routes import ROUTES, Route
+from crm_pipeline.report.pages import pages
 from crm_pipeline.resources.metrics import metric_sql
 
 Key = tuple[Any, ...]
@@ -73,6 +74,48 @@ def disagreeing(db: duckdb.DuckDBPyConnection, shown: Iterable[Shown]) -> list[s
                     place = f"{one.where} {metric} {one.key}"
                     wrong.append(f"{place}: {one.value}, the command says {answer}")
     return wrong
+
+
+def shown_by_the_report(db: duckdb.DuckDBPyConnection) -> list[Shown]:
+    """Return what the report shows of metrics: cards, figures by month, the page of all metrics.
+
+    A column that has a metric's name and the grain of its rows, a month, is that metric; a figure
+    by anything else (a campaign, a stage) is held by ``report_truths`` instead.
+    """
+    shown: list[Shown] = []
+    for page in pages():
+        of_page = [(figure.key, figure.sql) for figure in page.figures]
+        if page.cards:
+            of_page.append((page.cards.key, page.cards.sql))
+        for key, sql in of_page:
+            answer = db.execute(sql)
+            names = [part[0] for part in answer.description]
+            rows = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+            where = f"{page.key}-{key}"
+            if page.key == "metrics":
+                shown += [one for row in rows for one in _of_all_metrics(row, where)]
+            elif "month" in names and len({row["month"] for row in rows}) == len(rows):
+                shown += [
+                    Shown(name, row[name], row["month"], where=where)
+                    for row in rows
+                    for name in ROUTES.keys() & row.keys()
+                ]
+    return shown
+
+
+def _of_all_metrics(row: Mapping[str, Any], where: str) -> Iterator[Shown]:
+    month = row["month"]
+    year, before = month.year, month.month - 1
+    yield Shown(row["metric_name"], row["last_value"], month, where=where)
+    yield Shown(
+        row["metric_name"],
+        row["month_before_value"],
+        month.replace(year=year - (not before), month=before or 12),
+        where=where,
+    )
+    yield Shown(
+        row["metric_name"], row["year_ago_value"], month.replace(year=year - 1), where=where
+    )
 
 
 def _facts(metric: str) -> tuple[str, ...]:

@@ -14,11 +14,14 @@ from typing import Any
 
 import pytest
 
+from crm_pipeline.defs.publication.questions import metric_definitions
 from crm_pipeline.report import build, cards
 from crm_pipeline.report.page import Card, Cards, Figure, Page
 from crm_pipeline.report.pages import ORDER, pages
+from crm_pipeline.report.pages.metrics import AREAS
 from crm_pipeline.report.reading import Reader, Rows
 from crm_pipeline.report.words import LANGUAGES, TEXTS, Words, catalogue
+from crm_pipeline.resources.dbt import ensure_manifest
 from tests.unit.report_file import BUILT_AT, RUN_ID, empty_file, little_company
 
 PAGES = pages()
@@ -105,6 +108,30 @@ def test_every_text_that_a_page_shows_is_there_and_every_other_is_gone(language)
         code = "".join(file.read_text(encoding="utf-8") for file in files)
         unused = [column for column in own["columns"] if column not in code]
         assert not unused, page.key
+
+
+def test_every_metric_has_a_name_in_chinese():
+    labels = set(metric_definitions(ensure_manifest()).label)
+    assert len(labels) > 100
+    assert set(catalogue("zh", "metrics")["values"]["label"]) == labels
+
+
+def test_every_metric_is_on_the_page_of_its_area():
+    assert set(metric_definitions(ensure_manifest()).area) == set(AREAS)
+
+
+def test_a_figure_is_written_in_its_own_unit(nobody):
+    figure = Figure(
+        key="purchases",
+        sql="select * from (values ('a', .5, 'rate'), ('b', 1234, 'count'), ('c', 2, 'number')) "
+        "as metrics(label, last_value, unit)",
+        columns={"label": "text", "last_value": "unit", "unit": "text"},
+    )
+    reader = Reader(nobody)
+    page = Page(key="metrics", figures=(figure,))
+    shown = build.show_figure(reader, page, figure, Words("en", "metrics"))
+    reader.close()
+    assert [row[1] for row in shown.rows] == ["50.0%", "1,234", "2.00"]
 
 
 def test_no_catalogue_is_without_its_page():

@@ -322,6 +322,12 @@ META_TABLES = {
         {
             "metric": ("varchar", "Name, as `crm metric` takes it."),
             "label": ("varchar", "What a page calls it."),
+            "area": ("varchar", "purchases, marketing, sales, service, satisfaction or web."),
+            "unit": (
+                "varchar",
+                "amount in the company's currency, count, rate from 0 to 1, days, hours, seconds, "
+                "or number: a mean, an index or a ratio.",
+            ),
             "description": ("varchar", "The definition."),
             "published_in": (
                 "varchar",

@@ -7,6 +7,7 @@ anew; a test holds it against the file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,16 @@ from crm_pipeline.settings import CHECKOUT
 
 _QUERIES = Path(__file__).parent / "sample_queries.yml"
 PAGE = CHECKOUT / "docs" / "sample-queries.md"
+_AREA_FILE = re.compile(r".*/_(\w+?)__metrics\.yml")
+_UNITS = (
+    (r"_amount$", "amount"),
+    (r"_(rate|share)$", "rate"),
+    (r"_days$", "days"),
+    (r"_hours$", "hours"),
+    (r"^seconds_|_seconds$", "seconds"),
+    (r"_count$|customers|_sessions$|^page_total$|^opportunities_", "count"),
+)
+"""What a metric's name says of its unit, as the names of columns do; a mean or ratio has none."""
 _HEAD = """# Sample queries
 
 Questions that the published file answers, by area: {count} queries. Each runs as it stands on
@@ -56,12 +67,19 @@ def sample_queries() -> list[SampleQuery]:
     ]
 
 
+def unit_of(metric: str) -> str:
+    """Return a metric's unit, which its name tells: ``amount``, ``count``, ``rate`` and so on."""
+    return next((unit for form, unit in _UNITS if re.search(form, metric)), "number")
+
+
 def metric_definitions(manifest: Mapping[str, Any]) -> pd.DataFrame:
     """Return ``meta.metrics``: every metric with its definition and the columns that hold it."""
     rows = [
         {
             "metric": metric["name"],
             "label": metric["label"],
+            "area": _AREA_FILE.sub(r"\1", metric["original_file_path"]),
+            "unit": unit_of(metric["name"]),
             "description": " ".join(metric["description"].split()),
             "published_in": ", ".join(columns_of(metric["name"])) or None,
         }

@@ -31,6 +31,7 @@ ORDER = (
     "places",
     "data",
     "models",
+    "metrics",
 )
 """How the pages follow each other; one that is not named here is an error."""
 
