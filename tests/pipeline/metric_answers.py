@@ -17,7 +17,7 @@ import duckdb
 from crm_pipeline.defs.quality.metric_agreement import is_same
 from crm_pipeline.defs.quality.metric_routes import ROUTES, Route
 from crm_pipeline.report.pages import pages
-from crm_pipeline.resources.metrics import metric_sql
+from crm_pipeline.resources.metrics import metric_sql, metrics
 
 Key = tuple[Any, ...]
 
@@ -79,9 +79,10 @@ def disagreeing(db: duckdb.DuckDBPyConnection, shown: Iterable[Shown]) -> list[s
 def shown_by_the_report(db: duckdb.DuckDBPyConnection) -> list[Shown]:
     """Return what the report shows of metrics: cards, figures by month, the page of all metrics.
 
-    A column that has a metric's name and the grain of its rows, a month, is that metric; a figure
-    by anything else (a campaign, a stage) is held by ``report_truths`` instead.
+    A column that has a metric's name, by month and by columns that it can be asked by, is that
+    metric; a figure by anything else (a campaign, a stage) is held by ``report_truths`` instead.
     """
+    dimensions = {metric.name: set(metric.dimensions) for metric in metrics()}
     shown: list[Shown] = []
     for page in pages():
         of_page = [(figure.key, figure.sql) for figure in page.figures]
@@ -94,12 +95,17 @@ def shown_by_the_report(db: duckdb.DuckDBPyConnection) -> list[Shown]:
             where = f"{page.key}-{key}"
             if page.key == "metrics":
                 shown += [one for row in rows for one in _of_all_metrics(row, where)]
-            elif "month" in names and len({row["month"] for row in rows}) == len(rows):
-                shown += [
-                    Shown(name, row[name], row["month"], where=where)
-                    for row in rows
-                    for name in ROUTES.keys() & row.keys()
-                ]
+            elif "month" in names:
+                for name in sorted(dimensions.keys() & set(names)):
+                    by = sorted(dimensions[name] & set(names))
+                    of_name = [
+                        Shown(
+                            name, row[name], row["month"], by={d: row[d] for d in by}, where=where
+                        )
+                        for row in rows
+                    ]
+                    if len({one.key for one in of_name}) == len(rows):
+                        shown += of_name
     return shown
 
 
