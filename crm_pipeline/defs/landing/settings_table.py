@@ -43,7 +43,8 @@ def reporting_currency(settings: Settings, contracts: Mapping[str, SourceContrac
     if other and not any("exchange_rates" in contracts[name].entities for name in theirs):
         raise UserError(
             f"{', '.join(other)} is not in {currency}, the company's currency, and no enabled "
-            "source brings exchange_rates: enable one that does in CRM_SOURCES, disable "
+            "source brings exchange_rates: add exchange_rates to CRM_SOURCES and put a file with "
+            "day,currency,rate into inbox/exchange_rates/, disable "
             f"{', '.join(other)}, or give it a home of its own."
         )
     return currency
