@@ -21,7 +21,7 @@ BUSINESS_RATE = 0.06
 """Customers who are businesses: they have an account and a customer number."""
 STRANGER_RATE = 0.03
 """Accounts that have never bought in the shop, as a part of the customers."""
-LEADS_PER_ACCOUNT = 1.6
+LEADS_PER_ACCOUNT = 4.0
 OWNERS = 12
 SIZES = ("small", "medium", "large")
 SIZE_SHARES = (0.6, 0.3, 0.1)
