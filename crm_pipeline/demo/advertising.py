@@ -24,7 +24,13 @@ NAMES = {
     "fair": "Messestände",
     "catalogue": "Catalogue to new households",
 }
-COST_PER_CUSTOMER = {"search": 19.0, "referral": 8.0, "social": 24.0, "fair": 46.0, "catalogue": 31.0}
+COST_PER_CUSTOMER = {
+    "search": 19.0,
+    "referral": 8.0,
+    "social": 24.0,
+    "fair": 46.0,
+    "catalogue": 31.0,
+}
 """What the company reckons with for each customer expected through the channel, in EUR."""
 SPREAD = 0.15
 """Of the month's spending around that, on the log scale."""

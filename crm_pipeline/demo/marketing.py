@@ -277,8 +277,12 @@ def marketing_tables(
 
 
 def _within(touches: Touches, customer: Ints, at: Ints) -> tuple[Ints, Ints, Ints]:
-    """Orders by customer and time; of each touch the first that followed it in the window, and
-    the first after the window."""
+    """Place orders in the windows of touches.
+
+    Returns:
+        The orders' positions by customer and time; for each touch, where in that sequence the
+        orders within its window begin, and where they are over.
+    """
     # one number that grows with customer and time
     span = np.int64(1) << 33
     placed = customer * span + at

@@ -64,7 +64,9 @@ def profiles_table(
             "customer_no": text(persons.number[known[asked]]),
             "answered_at": instants(at),
             "income": pc.if_else(pa.array(untold[0]), None, told),
-            "education": _typed(np.asarray(EDUCATION, dtype=object)[school], untold[1], careless[0]),
+            "education": _typed(
+                np.asarray(EDUCATION, dtype=object)[school], untold[1], careless[0]
+            ),
             "occupation": _typed(occupation, untold[2], careless[1]),
         }
     )

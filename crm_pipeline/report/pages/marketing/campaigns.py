@@ -75,8 +75,9 @@ select
 from marts.campaign_performance as brought
 join marts.dim_campaigns using (campaign_key)
 left join credited using (campaign_key)
-where (brought.cost_amount is not null or revenue_amount is not null or attributed_amount is not null)
-    -- advertising that is sent to nobody brings new customers: what one costs is told of channels
+where
+    coalesce(brought.cost_amount, revenue_amount, attributed_amount) is not null
+    -- what advertising brings that is sent to nobody: the figure of new customers by channel
     and (touch_count > 0 or purpose is distinct from 'acquisition')
 order by brought.started_on desc nulls last, campaign_key
 limit 20
