@@ -184,7 +184,9 @@ def campaigns_table(campaigns: list[Campaign], customers: int) -> pa.Table:
     """Rows as delivered: one per campaign."""
     ends = [campaign.begins + timedelta(days=WINDOW_DAYS) for campaign in campaigns]
     begins = [local_seconds(campaign.begins) for campaign in campaigns]
-    fixed = [20_000 + customers * COST_CENTS[campaign.channel] // 4 for campaign in campaigns]
+    fixed = [
+        60_000 + customers * (60 + COST_CENTS[campaign.channel] // 2) for campaign in campaigns
+    ]
     return pa.table(
         {
             "campaign_no": text([campaign.number for campaign in campaigns]),
