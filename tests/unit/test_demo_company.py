@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from crm_pipeline.dbt_command import PROJECT
 from crm_pipeline.demo import DEPARTMENTS, DemoCompany, write_demo
 from crm_pipeline.demo.advertising import COST_PER_CUSTOMER
 from crm_pipeline.demo.catalogue import CHANNELS
@@ -381,3 +382,12 @@ def test_comments_reflect_the_score_and_some_name_people(truths):
     assert not pleased[csat["score"] <= 2].any()
     assert 0.05 < answers["comment"].str.contains("@example.com").mean() < 0.2
     assert answers["comment"].str.contains("电话").any()
+
+
+def test_the_experiments_plan_is_the_lot_that_is_drawn():
+    """Other shares would be told as a lot that did not work, and no effect would be trusted."""
+    designs = pd.read_csv(PROJECT / "seeds/experiment_designs.csv").query(
+        "source == 'demo_marketing'"
+    )
+    shares = designs.set_index("experiment_arm")["planned_share"]
+    assert shares.to_dict() == {"control": CONTROL_RATE, "treated": 1 - CONTROL_RATE}
