@@ -389,5 +389,5 @@ def test_the_experiments_plan_is_the_lot_that_is_drawn():
     designs = pd.read_csv(PROJECT / "seeds/experiment_designs.csv").query(
         "source == 'demo_marketing'"
     )
-    shares = designs.set_index("experiment_arm")["planned_share"]
-    assert shares.to_dict() == {"control": CONTROL_RATE, "treated": 1 - CONTROL_RATE}
+    shares = designs.set_index("arm")["planned_share"]
+    assert shares.to_dict() == pytest.approx({"control": CONTROL_RATE, "treated": 1 - CONTROL_RATE})
