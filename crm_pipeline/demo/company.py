@@ -16,11 +16,13 @@ import numpy as np
 import pyarrow as pa
 
 from crm_pipeline.demo import (
+    advertising,
     billing,
     leads,
     marketing,
     memberships,
     people,
+    profiles,
     sales,
     service,
     stock,
@@ -190,7 +192,12 @@ class DemoCompany:
             "inventory": stock.inventory_table(self._stream(4, 0), goods, calendar),
             "adjustments": stock.corrections_table(self._stream(4, 1), goods, calendar),
             "agents": service.agents_table(),
-            "campaigns": marketing.campaigns_table(self.campaigns, self.customers),
+            "campaigns": pa.concat_tables(
+                [
+                    marketing.campaigns_table(self.campaigns, self.customers),
+                    advertising.advertising_table(self._stream(4, 2), self.customers, calendar),
+                ]
+            ),
             "owners": leads.owners_table(),
         }
 
@@ -202,8 +209,8 @@ class DemoCompany:
         first = number * BLOCK_CUSTOMERS
         size = min(BLOCK_CUSTOMERS, self.customers - first)
         behave, shop, bring_back, enrol = (self._stream(1, number, part) for part in range(4))
-        desk, campaign, more, talk, sell, visit, pay, found, join, tag = (
-            self._stream(3, number, part) for part in range(10)
+        desk, campaign, more, talk, sell, visit, pay, found, join, tag, ask = (
+            self._stream(3, number, part) for part in range(11)
         )
         buyers = size - int(PROSPECT_RATE * size)
         latents = draw_latents(behave, buyers, self.calendar)
@@ -230,18 +237,19 @@ class DemoCompany:
             placed, filled, brought, stay, extra,
             sales.fill_baskets(more, extra, self.catalogue, self.calendar),
         )  # fmt: skip
-        order_no = sales.order_numbers(number, orders)
+        order_no, cents = sales.order_numbers(number, orders), sales.order_cents(orders, lines)
         payer = billing.draw_payers(pay, size)
         desk_tables, true_tickets = service.desk_tables(
-            talk, number, tickets, sales.order_numbers(number, placed), persons, self.calendar
-        )
+            talk, number, tickets, sales.order_numbers(number, placed),
+            sales.first_skus(placed, filled, self.catalogue), persons, self.calendar,
+        )  # fmt: skip
         sent_tables, true_touches = marketing.marketing_tables(
-            more, number, self.campaigns, touches, records, orders, persons
+            more, number, self.campaigns, touches, records, orders, cents, persons
         )
         sold_tables, true_opportunities = leads.business_tables(
             sell, found, number, persons, self.catalogue, self.calendar
         )
-        bills = billing.draw_bills(pay, orders, sales.order_cents(orders, lines), payer)
+        bills = billing.draw_bills(pay, orders, cents, payer)
         joined, true_memberships = memberships.memberships_tables(
             join, number, orders, tickets, numbers, self.calendar
         )
@@ -265,6 +273,7 @@ class DemoCompany:
                     tag, number, tickets, persons, self.calendar
                 ),
                 **sent_tables,
+                "profiles": profiles.profiles_table(ask, records, persons, self.calendar),
                 **sold_tables,
             },
             truths={

@@ -143,6 +143,13 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
         Fault("erased_customer", "customer_no", "K9999998"),
         Fault("duplicate_row"),
     ),
+    "profiles": (
+        Fault("bad_type", "income", "approx. 40k"),
+        Fault("out_of_range", "income", -1),
+        Fault("missing_value", "customer_no"),
+        Fault("ragged_line"),
+        Fault("duplicate_row"),
+    ),
     "consents": (
         Fault("bad_type", "changed_at", "2025-02-30T10:00:00"),
         Fault("missing_value", "consent_no"),

@@ -100,6 +100,7 @@ LAYOUTS = {
     "customer_tags": Layout(DESK, "changed_at", PLAIN_TIME, 12, "\t"),
     "campaigns": Layout(MARKETING, "started_at", PLAIN_TIME, 0, encoding="gb18030"),
     "campaign_touches": Layout(MARKETING, "touched_at", PLAIN_TIME, 12, suffix=".csv.gz"),
+    "profiles": Layout(MARKETING, "answered_at", GERMAN_TIME, 12, ";", "latin-1", "\r\n"),
     "consents": Layout(MARKETING, "changed_at", ISO_TIME, 12, suffix=".jsonl"),
     "owners": Layout(SALES, "", PLAIN_TIME, 0, encoding="gb18030"),
     "accounts": Layout(SALES, "created_at", GERMAN_TIME, 0, ";", "latin-1", "\r\n"),

@@ -21,7 +21,7 @@ BUSINESS_RATE = 0.06
 """Customers who are businesses: they have an account and a customer number."""
 STRANGER_RATE = 0.03
 """Accounts that have never bought in the shop, as a part of the customers."""
-LEADS_PER_ACCOUNT = 1.6
+LEADS_PER_ACCOUNT = 4.0
 OWNERS = 12
 SIZES = ("small", "medium", "large")
 SIZE_SHARES = (0.6, 0.3, 0.1)
@@ -29,7 +29,9 @@ SIZE_LOG_ODDS = (0.2, 0.0, -0.4)
 SIZE_AMOUNTS = (900.0, 4_000.0, 22_000.0)
 CHANNELS = ("web", "referral", "fair", "cold_call")
 CHANNEL_SHARES = (0.45, 0.25, 0.15, 0.15)
-LEAD_RATES = (0.35, 0.60, 0.40, 0.15)
+LEAD_RATES = (0.30, 0.70, 0.45, 0.08)
+DECISION_DAYS = 22
+"""Mean time until a lead that becomes an opportunity does."""
 STAGES = ("qualification", "proposal", "negotiation")
 STAGE_LOG_ODDS = (1.1, 0.7, 1.0)
 STAGE_DAYS = (9, 14, 11)
@@ -132,7 +134,8 @@ def business_tables(
     lead_at = lead_day * DAY_SECONDS + opening_seconds(rng, leads)
     channel = rng.choice(len(CHANNELS), leads, p=CHANNEL_SHARES)
     chance = np.asarray(LEAD_RATES)[channel]
-    opened = (lead_day + 1 + rng.geometric(0.15, leads)) * DAY_SECONDS + opening_seconds(rng, leads)
+    waited = 1 + rng.geometric(1 / DECISION_DAYS, leads)
+    opened = (lead_day + waited) * DAY_SECONDS + opening_seconds(rng, leads)
     converts = (rng.random(leads) < chance) & (opened < end)
     lead_no = np.asarray([f"L{block:05d}{i + 1:05d}" for i in range(leads)], dtype=object)
     lead = np.flatnonzero(converts)

@@ -1,5 +1,7 @@
 """Campaigns of the demo company: who was sent what, by lot, and which orders that caused.
 
+Campaigns that win customers (advertising by channel and month) are in ``advertising.py``.
+
 Of the customers who know the shop and allow it, part is chosen for each campaign; of these,
 ``CONTROL_RATE`` are a control group by lot and get nothing. A treated customer who has not dropped
 out places one more order within ``WINDOW_DAYS`` with the probability
@@ -17,6 +19,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from crm_pipeline.demo.behaviour import ORDER_AMOUNT_SHAPE, Calendar, Floats, Ints, Latents
 from crm_pipeline.demo.people import Records
@@ -26,14 +29,15 @@ from crm_pipeline.demo.sales import Orders
 from crm_pipeline.demo.tables import DAY_SECONDS, amounts, instants, local_seconds, text
 
 CAMPAIGN_MONTHS = (2, 5, 8, 11)
-CHOSEN_RATE = 0.4
-CONTROL_RATE = 0.25
+CHOSEN_RATE = 0.95
+CONTROL_RATE = 0.4
+"""Large, so that a company of some thousand customers can learn whom its campaigns move."""
 WINDOW_DAYS = 21
 MEAN_DELAY_DAYS = 4.0
-CHANNEL_FACTORS = (1.0, 0.5, 1.8, 0.3, 1.3)
+CHANNEL_FACTORS = (0.1, 0.05, 4.0, 0.05, 3.0)
 """By ``catalogue.CHANNELS``: search, referral, social, fair, catalogue."""
-YOUNG_FACTOR, OLD_FACTOR = 1.4, 0.6
-LIFTS = (0.06, 0.10, 0.14)
+YOUNG_FACTOR, OLD_FACTOR = 1.6, 0.1
+LIFTS = (0.14, 0.16, 0.18)
 COST_CENTS = {"email": 2, "letter": 85, "sms": 7}
 HOUR = 3600
 LATEST = np.iinfo(np.int64).max
@@ -180,7 +184,9 @@ def campaigns_table(campaigns: list[Campaign], customers: int) -> pa.Table:
     """Rows as delivered: one per campaign."""
     ends = [campaign.begins + timedelta(days=WINDOW_DAYS) for campaign in campaigns]
     begins = [local_seconds(campaign.begins) for campaign in campaigns]
-    fixed = [20_000 + customers * COST_CENTS[campaign.channel] // 4 for campaign in campaigns]
+    fixed = [
+        60_000 + customers * (60 + COST_CENTS[campaign.channel] // 2) for campaign in campaigns
+    ]
     return pa.table(
         {
             "campaign_no": text([campaign.number for campaign in campaigns]),
@@ -202,14 +208,27 @@ def marketing_tables(
     touches: Touches,
     records: Records,
     orders: Orders,
+    cents: Ints,
     persons: Persons,
 ) -> tuple[dict[str, pa.Table], pa.Table]:
-    """Rows as delivered (campaign_touches, consents), and the truth of the touches."""
+    """Rows as delivered (campaign_touches, consents), and the truth of the touches.
+
+    Args:
+        rng: The block's stream for what campaigns caused.
+        block: Position of the block.
+        campaigns: What ``plan`` returned.
+        touches: Who was chosen.
+        records: Customer records.
+        orders: All orders of the block.
+        cents: What each of them comes to.
+        persons: Who the customers are.
+    """
     size = len(touches.at)
     numbers = [f"M{block:05d}{i + 1:05d}" for i in range(size)]
     customer = persons.number[touches.customer]
     control = touches.is_control
     bought = _bought_within(touches, orders, orders.customer >= 0)
+    spent = _spent_within(touches, orders, cents)
     anyway = _bought_within(touches, orders, (orders.customer >= 0) & (orders.campaign < 0))
     caused = touches.order_at < LATEST
     opened = ~control & (caused | (rng.random(size) < 0.35))
@@ -233,6 +252,7 @@ def marketing_tables(
             "is_clicked": pa.array(clicked, mask=control),
             "clicked_at": seconds,
             "is_converted": pa.array(bought),
+            "order_amount": pc.if_else(pa.array(bought), amounts(spent), None),
             "cost_amount": amounts(
                 np.where(control, 0, costs[touches.campaign]) if size else np.zeros(0)
             ),
@@ -258,15 +278,35 @@ def marketing_tables(
     return {"campaign_touches": rows, "consents": _consents(block, records, persons)}, truth
 
 
-def _bought_within(touches: Touches, orders: Orders, known: np.ndarray) -> np.ndarray:
-    """Whether any of some orders followed within the window."""
+def _within(touches: Touches, customer: Ints, at: Ints) -> tuple[Ints, Ints, Ints]:
+    """Place orders in the windows of touches.
+
+    Returns:
+        The orders' positions by customer and time; for each touch, where in that sequence the
+        orders within its window begin, and where they are over.
+    """
     # one number that grows with customer and time
     span = np.int64(1) << 33
-    placed = np.sort(orders.customer[known] * span + orders.at[known])
+    placed = customer * span + at
+    order = np.argsort(placed, kind="stable")
     begin = touches.customer * span + touches.at
-    first = np.searchsorted(placed, begin, side="right")
-    last = np.searchsorted(placed, begin + WINDOW_DAYS * DAY_SECONDS, side="right")
+    first = np.searchsorted(placed[order], begin, side="right")
+    last = np.searchsorted(placed[order], begin + WINDOW_DAYS * DAY_SECONDS, side="right")
+    return order, first, last
+
+
+def _bought_within(touches: Touches, orders: Orders, known: np.ndarray) -> np.ndarray:
+    """Whether any of some orders followed within the window."""
+    _, first, last = _within(touches, orders.customer[known], orders.at[known])
     return last > first
+
+
+def _spent_within(touches: Touches, orders: Orders, cents: Ints) -> Ints:
+    """What the orders that followed within the window come to."""
+    known = orders.customer >= 0
+    order, first, last = _within(touches, orders.customer[known], orders.at[known])
+    total = np.concatenate([[0], np.cumsum(cents[known][order])])
+    return total[last] - total[first]
 
 
 def _consents(block: int, records: Records, persons: Persons) -> pa.Table:

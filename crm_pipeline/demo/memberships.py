@@ -1,10 +1,11 @@
-"""The demo company's club: memberships of a year that few customers take and some give up.
+"""The demo company's club: memberships of a quarter or a year that some take and some give up.
 
-A customer may join after any order but the first (``JOIN_RATE``). At the end of each year the
+A customer may join after any order but the first (``JOIN_RATE``). At the end of each term the
 membership goes on unless the member gives it up, with a probability that the worst ticket of that
-year raises; it is in the truth. Both depend on orders and tickets that are on record, and neither
-changes what a customer buys: a membership says nothing of the future that the records do not, so
-``oracle.py`` need not know of it. Few join, since a contract decides whether its holder is churned.
+term raises, and that is higher for those who have not ordered of late; it is in the truth. Both
+depend on orders and tickets that are on record, and neither changes what a customer buys: a
+membership says nothing of the future that the records do not, so ``oracle.py`` need not know of
+it. A contract decides whether its holder is churned: members are a minority.
 
 What is exported is a log of changes: a row when a membership begins, is charged again, or ends.
 """
@@ -20,12 +21,17 @@ from crm_pipeline.demo.sales import Orders
 from crm_pipeline.demo.service import Tickets, dropout_probability
 from crm_pipeline.demo.tables import CENTS, DAY_SECONDS, amounts, instants, local_seconds, text
 
-JOIN_RATE = 0.01
+JOIN_RATE = 0.04
 """Part of the orders after the first that a membership follows, of customers who have none yet."""
 PLUS_RATE = 0.3
-CANCEL_RATE = 0.2
-"""Members who give up after a year without any ticket."""
-TERM_DAYS, TERM_MONTHS = 365, 12
+YEARLY_RATE = 0.35
+"""Members whose term is a year; that of the others is a quarter."""
+TERM_DAYS, TERM_MONTHS = (91, 365), (3, 12)
+CANCEL_RATES = (0.06, 0.15)
+"""Members who give up after a term without any ticket, by its length, while they buy."""
+IDLE_DAYS, IDLE_RATE = 90, 0.20
+"""So much more often gives up who has ordered nothing in the last days of the term."""
+_TERMS = (TERM_DAYS, TERM_MONTHS)
 METHODS = ("direct_debit", "card")
 
 
@@ -45,23 +51,29 @@ def memberships_tables(
     size = len(customer)
     plan = (rng.random(size) < PLUS_RATE).astype(np.int64)
     method = rng.integers(0, len(METHODS), size)
-    # instant, position of the member, years charged, whether it ends
+    term = (rng.random(size) < YEARLY_RATE).astype(np.int64)
+    # instant, position of the member, terms charged, whether it ends
     changes: list[tuple[int, int, int, bool]] = []
-    ended, chances = np.full(size, -1), np.full(size, np.nan)
+    ended, chances, hazards = np.full(size, -1), np.full(size, np.nan), np.zeros(size)
     for i in range(size):
-        at, years = int(began[i]), 1
-        changes.append((at, i, years, False))
+        at, charged_terms, length = int(began[i]), 1, TERM_DAYS[term[i]] * DAY_SECONDS
+        changes.append((at, i, charged_terms, False))
         theirs = tickets.customer == customer[i]
-        while (at := at + TERM_DAYS * DAY_SECONDS) < end:
-            in_term = (tickets.closed < at) & (tickets.closed >= at - TERM_DAYS * DAY_SECONDS)
-            worst = tickets.satisfaction[theirs & in_term].min(initial=5.0)
-            chances[i] = CANCEL_RATE + float(dropout_probability(worst))
+        closed, content = tickets.closed[theirs], tickets.satisfaction[theirs]
+        placed = orders.at[orders.customer == customer[i]]
+        while (at := at + length) < end:
+            worst = content[(closed < at) & (closed >= at - length)].min(initial=5.0)
+            idle = not ((placed < at) & (placed >= at - IDLE_DAYS * DAY_SECONDS)).any()
+            chances[i] = (
+                CANCEL_RATES[term[i]] + IDLE_RATE * idle + float(dropout_probability(worst))
+            )
+            hazards[i] += chances[i]
             if rng.random() < chances[i]:
                 ended[i] = at
-                changes.append((at, i, years, True))
+                changes.append((at, i, charged_terms, True))
                 break
-            years += 1
-            changes.append((at, i, years, False))
+            charged_terms += 1
+            changes.append((at, i, charged_terms, False))
     changes.sort()
     log = np.asarray(changes, dtype=np.int64).reshape(-1, 4)
     changed, which, charged, over = log[:, 0], log[:, 1], log[:, 2], log[:, 3] > 0
@@ -69,6 +81,7 @@ def memberships_tables(
     cents = np.asarray([round(price * CENTS) for _, _, price, _ in PLANS], dtype=np.int64)
     monthly = cents[plan[which]]
     skus = np.asarray([sku for sku, *_ in PLANS], dtype=object)
+    days, months = (np.asarray(parts, dtype=np.int64)[term[which]] for parts in _TERMS)
     table = pa.table(
         {
             "membership_no": text(numbers[which]),
@@ -77,9 +90,10 @@ def memberships_tables(
             "payment_method": text(np.asarray(METHODS, dtype=object)[method[which]]),
             "started_at": instants(began[which]),
             "ended_at": pa.array(np.asarray(changed, dtype="datetime64[s]"), mask=~over),
-            "months": pa.array((changed - began[which]) // (TERM_DAYS * DAY_SECONDS) * TERM_MONTHS),
+            "term_months": pa.array(months),
+            "months": pa.array((changed - began[which]) // (days * DAY_SECONDS) * months),
             "monthly_price": amounts(monthly),
-            "charged_amount": amounts(monthly * TERM_MONTHS * charged),
+            "charged_amount": amounts(monthly * months * charged),
             "changed_at": instants(changed),
         }
     )
@@ -90,6 +104,7 @@ def memberships_tables(
             "started_at": instants(began),
             "ended_at": pa.array(np.asarray(ended, dtype="datetime64[s]"), mask=ended < 0),
             "cancel_probability": pa.array(chances, mask=np.isnan(chances)),
+            "cancel_hazard": pa.array(hazards),
         }
     )
     return table, truth

@@ -260,6 +260,14 @@ def _skus(product: Ints, catalogue: Catalogue) -> pa.Array:
     return text(names[product])
 
 
+def first_skus(orders: Orders, lines: Lines, catalogue: Catalogue) -> np.ndarray:
+    """Article of each order's first line, which is goods."""
+    skus = np.full(len(orders.at), None, dtype=object)
+    first = lines.line == 1
+    skus[lines.order[first]] = np.asarray(catalogue.sku, dtype=object)[lines.product[first]]
+    return skus
+
+
 def orders_table(block: int, orders: Orders, customer_numbers: np.ndarray) -> pa.Table:
     """Rows as delivered: one per order, by time."""
     instructions = np.asarray([*INSTRUCTIONS, None], dtype=object)

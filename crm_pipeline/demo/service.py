@@ -37,6 +37,7 @@ TYPICAL_HOURS = (9.0, 1.2, 0.4, 14.0)
 """Median hours to the first answer, by channel."""
 CATEGORIES = ("delivery", "product", "invoice", "return", "account")
 CATEGORY_SHARES = (0.38, 0.24, 0.14, 0.16, 0.08)
+ABOUT_GOODS = ("product", "return")
 COMPLAINT_RATES = (0.40, 0.35, 0.15, 0.10, 0.05)
 PRIORITIES = ("low", "medium", "high", "urgent")
 AGENTS = 14
@@ -64,6 +65,15 @@ class Tickets:
     def take(self, which: np.ndarray) -> Tickets:
         """Those tickets only."""
         return Tickets(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What tickets are about, one entry a ticket; ``sku`` is None unless about goods."""
+
+    ticket_no: np.ndarray
+    order_no: np.ndarray
+    sku: np.ndarray
 
 
 def satisfaction(hours: Floats, complaint: np.ndarray, reopened: np.ndarray) -> Floats:
@@ -117,16 +127,24 @@ def desk_tables(
     block: int,
     tickets: Tickets,
     order_numbers: np.ndarray,
+    order_skus: np.ndarray,
     persons: Persons,
     calendar: Calendar,
 ) -> tuple[dict[str, pa.Table], pa.Table]:
-    """Rows as delivered (tickets, ticket_events, interactions, survey_responses), and the truth."""
+    """Rows as delivered (tickets, ticket_events, interactions, survey_responses), and the truth.
+
+    Tickets about goods name an article of the order, and so does the answer after them.
+    """
     end = local_seconds(calendar.end) + DAY_SECONDS - HOUR
     tickets = tickets.take(tickets.opened < end)
     size = len(tickets.opened)
     numbers = np.asarray([f"T{block:05d}{i + 1:05d}" for i in range(size)], dtype=object)
     customer = persons.number[tickets.customer]
     agents = agent_numbers()[tickets.agent]
+    of_goods = np.isin(tickets.category, [CATEGORIES.index(name) for name in ABOUT_GOODS])
+    about = Subject(
+        numbers, order_numbers[tickets.order], np.where(of_goods, order_skus[tickets.order], None)
+    )
     priority = np.clip(tickets.complaint + rng.integers(0, 3, size), 0, 3)
     truth = pa.table(
         {
@@ -147,7 +165,8 @@ def desk_tables(
             {
                 "ticket_no": text(numbers),
                 "customer_no": text(customer),
-                "order_no": text(order_numbers[tickets.order]),
+                "order_no": text(about.order_no),
+                "sku": text(about.sku),
                 "agent_no": text(agents),
                 "opened_at": instants(tickets.opened),
                 "channel": text(np.asarray(CHANNELS, dtype=object)[tickets.channel]),
@@ -161,7 +180,7 @@ def desk_tables(
         ),
         "ticket_events": _events(rng, numbers, agents, tickets, end),
         "interactions": _interactions(rng, block, numbers, customer, tickets, end),
-        "survey_responses": _answers(rng, block, numbers, tickets, persons, calendar, end),
+        "survey_responses": _answers(rng, block, about, tickets, persons, calendar, end),
     }
     return tables, truth
 
@@ -241,14 +260,14 @@ def _interactions(
 def _answers(
     rng: np.random.Generator,
     block: int,
-    numbers: np.ndarray,
+    about: Subject,
     tickets: Tickets,
     persons: Persons,
     calendar: Calendar,
     end: int,
 ) -> pa.Table:
     """Answers after a ticket (1 to 5), and to whether one would recommend the shop (0 to 10)."""
-    asked = np.flatnonzero(rng.random(len(numbers)) < SURVEY_RATE)
+    asked = np.flatnonzero(rng.random(len(about.ticket_no)) < SURVEY_RATE)
     noisy = tickets.satisfaction[asked] + rng.normal(0, 0.5, len(asked))
     score = np.clip(np.round(noisy), 1, 5).astype(int)
     at = tickets.resolved[asked] + rng.integers(2 * HOUR, 60 * HOUR, len(asked))
@@ -262,7 +281,11 @@ def _answers(
     when = np.concatenate([at, other_at])
     scores = np.concatenate([score, loyal.astype(int)])
     is_csat = np.arange(len(who)) < len(asked)
-    ticket = np.concatenate([numbers[asked], np.full(len(other), None, dtype=object)])
+    nothing = np.full(len(other), None, dtype=object)
+    ticket, order_no, sku = (
+        np.concatenate([part[asked], nothing])
+        for part in (about.ticket_no, about.order_no, about.sku)
+    )
     category = np.concatenate([tickets.category[asked], np.full(len(other), 1)])
     lot = rng.random(len(who))
     comments = [
@@ -277,6 +300,8 @@ def _answers(
             "response_no": text([f"S{block:05d}{i + 1:05d}" for i in range(len(who))]),
             "customer_no": text(persons.number[who]),
             "ticket_no": text(ticket),
+            "order_no": text(order_no),
+            "sku": text(sku),
             "survey": text(np.where(is_csat, "csat", "nps")),
             "question": text(np.where(is_csat, "satisfaction", "recommendation")),
             "channel": text(np.where(is_csat, "email", "web")),

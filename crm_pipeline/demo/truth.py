@@ -49,7 +49,8 @@ class DemoTruth:
         opportunities: One row an opportunity: opportunity_no, account_size, owner_no,
             win_probability (when opened), is_won (null while open).
         memberships: One row a membership: membership_no, customer_no, started_at, ended_at (null
-            while it runs), cancel_probability (at its last term's end; null before the first).
+            while it runs), cancel_probability (at its last term's end; null before the first),
+            cancel_hazard (sum of those of all its terms' ends).
     """
 
     company: DemoCompany

@@ -102,7 +102,7 @@ def test_every_mart_of_the_demo_company_has_rows(db):
     marts = [name for name in described(db) if name.startswith("marts.")]
     assert len(marts) > 60
     empty = {m for m in marts if db.execute(f"select count(*) from {m}").fetchone() == (0,)}
-    # with 1,500 customers no effect of campaigns is proven, so there is no offer to make
+    # with 1,500 customers nobody is told apart by uplift, so there may be no offer to make
     assert empty <= {"marts.audience_next_offer_by_email", "marts.audience_next_offer_by_sms"}
 
 
@@ -115,7 +115,7 @@ def test_every_sample_query_answers(db):
 def test_metrics_are_told_with_the_columns_that_hold_them(db):
     rows = db.execute("select metric, description, published_in from meta.metrics").fetchall()
     figures = db.execute("select distinct metric from marts.metrics_monthly").fetchall()
-    # the demo company tells of no acquisition, weights no question and returns no conversions
+    # the demo company weights no question
     assert {metric for (metric,) in figures} <= {metric for metric, *_ in rows}
     assert len(figures) > 140
     for _, description, places in rows:

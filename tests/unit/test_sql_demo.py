@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from crm_pipeline.demo import DEPARTMENTS, DemoTruth, read_truth, write_demo
+from crm_pipeline.demo.profiles import EDUCATION, OCCUPATIONS, RETIRED
 from crm_pipeline.settings import DEMO_COMPANY
 from tests.pipeline.landed import LandedWarehouse
 
@@ -115,6 +116,48 @@ def test_keys_meet_across_the_sources(company):
     assert set(deals["lead_key"]) <= set(rows_of(warehouse, "leads")["lead_key"])
     stages = rows_of(warehouse, "opportunity_stages")
     assert set(stages["opportunity_key"]) == set(deals["opportunity_key"])
+
+
+def test_what_customers_tell_marketing_describes_the_shop_s_customers(company):
+    warehouse, _ = company
+    records = rows_of(warehouse, "customers")
+    told = records[records["source"] == "demo_marketing"]
+    shop = set(records.loc[records["source"] == "demo", "customer_key"])
+    assert len(told) > 100
+    assert told["customer_key"].is_unique
+    assert set(told["customer_key"]) <= shop
+    # in one way of writing, however typed
+    assert set(told["education"].dropna()) == set(EDUCATION)
+    assert set(told["occupation"].dropna()) == {*OCCUPATIONS, RETIRED}
+    assert told["income_amount"].dropna().between(1_000, 500_000).all()
+    for column in ("income_amount", "education", "occupation"):
+        assert 0 < told[column].isna().mean() < 0.3
+
+
+def test_tickets_about_goods_and_the_answers_after_them_name_the_shop_s_articles(company):
+    warehouse, _ = company
+    goods = set(warehouse.frame("select 'demo:' || sku as k from raw.demo__products")["k"])
+    tickets = rows_of(warehouse, "tickets").set_index("ticket_key")
+    about = tickets["product_key"].notna()
+    assert set(tickets.loc[about, "category"]) == {"product", "return"}
+    assert set(tickets.loc[about, "product_key"]) <= goods
+    answers = rows_of(warehouse, "survey_responses").dropna(subset="ticket_key")
+    asked = tickets.loc[answers["ticket_key"]]
+    assert answers["order_key"].tolist() == asked["order_key"].tolist()
+    assert answers["product_key"].equals(asked["product_key"].set_axis(answers.index))
+
+
+def test_advertising_has_costs_and_no_touches_and_campaigns_bring_amounts(company):
+    warehouse, _ = company
+    campaigns = rows_of(warehouse, "campaigns").set_index("campaign_key")
+    adverts = campaigns.index[campaigns["purpose"] == "acquisition"]
+    channels = rows_of(warehouse, "customers")["acquisition_channel"].dropna()
+    assert set(campaigns.loc[adverts, "channel"]) == set(channels)
+    assert (campaigns.loc[adverts, "cost_amount"] > 0).all()
+    touches = rows_of(warehouse, "campaign_touches")
+    assert set(touches["campaign_key"]) == set(campaigns.index) - set(adverts)
+    assert (touches["response_amount"].notna() == touches["is_converted"]).all()
+    assert (touches["response_amount"].dropna() > 0).all()
 
 
 def test_a_deal_s_stages_end_as_the_deal_did(company):

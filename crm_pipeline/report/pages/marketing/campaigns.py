@@ -65,17 +65,21 @@ with credited as (
 )
 
 select
-    coalesce(campaign_name, campaign_key) as campaign,
-    channel,
-    started_on,
-    cost_amount,
+    coalesce(brought.campaign_name, campaign_key) as campaign,
+    brought.channel,
+    brought.started_on,
+    brought.cost_amount,
     revenue_amount,
     return_on_spend,
     attributed_amount
-from marts.campaign_performance
+from marts.campaign_performance as brought
+join marts.dim_campaigns using (campaign_key)
 left join credited using (campaign_key)
-where cost_amount is not null or revenue_amount is not null or attributed_amount is not null
-order by started_on desc nulls last, campaign_key
+where
+    coalesce(brought.cost_amount, revenue_amount, attributed_amount) is not null
+    -- what advertising brings that is sent to nobody: the figure of new customers by channel
+    and (touch_count > 0 or purpose is distinct from 'acquisition')
+order by brought.started_on desc nulls last, campaign_key
 limit 20
 """
 

@@ -17,7 +17,7 @@ renamed as (
 
         -- what was agreed
         case sku when 'CLUB-BASIC' then 'basic' when 'CLUB-PLUS' then 'plus' end as plan,
-        'one year' as contract_term,
+        case term_months when 3 then 'three months' when 12 then 'one year' end as contract_term,
         payment_method,
         cast(started_at as timestamp) as started_at,
         cast(ended_at as timestamp) as ended_at,

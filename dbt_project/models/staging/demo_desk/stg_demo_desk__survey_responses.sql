@@ -13,8 +13,8 @@ renamed as (
         {{ entity_key('demo_desk', 'response_no') }} as response_key,
         'demo_desk' as source,
         {{ customer_key('demo_desk', 'customer_no') }} as customer_key,
-        cast(null as {{ dbt.type_string() }}) as product_key,
-        cast(null as {{ dbt.type_string() }}) as order_key,
+        {{ product_key('demo', 'sku') }} as product_key,
+        {{ entity_key('demo', 'order_no') }} as order_key,
         {{ entity_key('demo_desk', 'ticket_no') }} as ticket_key,
 
         -- what was asked

@@ -9,11 +9,11 @@ with source as (
 renamed as (
 
     select
-        -- ids: order numbers are the shop's
+        -- ids: numbers of orders and articles are the shop's
         {{ entity_key('demo_desk', 'ticket_no') }} as ticket_key,
         'demo_desk' as source,
         {{ customer_key('demo_desk', 'customer_no') }} as customer_key,
-        cast(null as {{ dbt.type_string() }}) as product_key,
+        {{ product_key('demo', 'sku') }} as product_key,
         {{ entity_key('demo', 'order_no') }} as order_key,
         {{ entity_key('demo_desk', 'agent_no') }} as owner_key,
 

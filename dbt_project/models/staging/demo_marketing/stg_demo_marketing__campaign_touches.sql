@@ -26,7 +26,7 @@ renamed as (
         is_clicked as is_responded,
         is_converted,
         cast(clicked_at as timestamp) as responded_at,
-        cast(null as decimal(18, 2)) as response_amount,
+        cast(order_amount as decimal(18, 2)) as response_amount,
         cast(cost_amount as decimal(18, 4)) as cost_amount
 
     from source
