@@ -103,7 +103,7 @@ class _Delivery:
                 else self.company.dirt_stream(block.number, table)
             )
             # a small company shows every kind, but no table that is mostly dirt, and none twice
-            room = rng is shared or rows.num_rows >= ROWS_PER_KIND * len(FAULTS[table])
+            room = rows.num_rows >= ROWS_PER_KIND * len(FAULTS[table])
             shown = block.number == 0 and table in self.tables.values()
             at_least = int(block.number == 0 and room and not shown)
             faults = choose_rows(rng, table, rows.num_rows, at_least=at_least)

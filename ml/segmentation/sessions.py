@@ -36,7 +36,10 @@ SESSION_FEATURES = (
 )
 SKOPS_TRUSTED_TYPES = ["ml.segmentation.sessions.SessionSegmentModel"]
 
+VISITOR = "customer_key"
 MIN_SESSIONS = 100
+MIN_VISITORS = 50
+"""The visits of a few people tell how these people visit. One whom nobody knows is one more."""
 SEARCH_SIZE = 2_000
 REFITS = 20
 MAX_COUNT = 6
@@ -166,6 +169,14 @@ def complete(frame: pd.DataFrame, features: list[str]) -> pd.DataFrame:
     return known.astype(dict.fromkeys(features, float))
 
 
+def visitor_count(sessions: pd.DataFrame) -> int:
+    """Return how many people made these sessions, at most."""
+    if VISITOR not in sessions.columns:
+        return len(sessions)
+    visitors = sessions[VISITOR]
+    return int(visitors.nunique() + visitors.isna().sum())
+
+
 def train_session_segments(
     sessions: pd.DataFrame, *, champion: BaseEstimator | None = None, random_state: int = 0
 ) -> TrainingResult:
@@ -173,6 +184,7 @@ def train_session_segments(
 
     Args:
         sessions: One row a session: ``session_key`` and ``SESSION_FEATURES``; a sample will do.
+            ``customer_key``, where there is one, says whose it was, null where nobody knows.
         champion: The ``SessionSegmentModel`` that rules now: kinds that are the same keep its
             numbers and names.
         random_state: Seed of samples and methods.
@@ -193,6 +205,12 @@ def train_session_segments(
         return too_little_data(
             "segments",
             f"{len(known)} sessions with known figures; kinds of visits need {MIN_SESSIONS}",
+            counts,
+        )
+    if (visitors := visitor_count(known)) < MIN_VISITORS:
+        return too_little_data(
+            "segments",
+            f"{len(known)} sessions of {visitors} visitors; kinds of visits need {MIN_VISITORS}",
             counts,
         )
     base = SessionSegmentModel(FALLBACK, random_state=random_state).fit(known)

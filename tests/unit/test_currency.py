@@ -198,5 +198,5 @@ def test_sources_in_other_currencies_need_a_setting_and_rates():
         reporting_currency(in_pounds, contracts)
     cdnow = replace(contracts["cdnow"], entities=("exchange_rates",))
     assert reporting_currency(in_pounds, contracts | {"cdnow": cdnow}) == "GBP"
-    with_rates = in_pounds.sources + ("exchange_rates",)
+    with_rates = (*in_pounds.sources, "exchange_rates")
     assert reporting_currency(replace(in_pounds, sources=with_rates), contracts) == "GBP"

@@ -213,3 +213,19 @@ def test_the_order_of_rows_changes_nothing():
     two = SessionSegmentModel(3).fit(sessions.sample(frac=1, random_state=1))
     assert (one.centres_ == two.centres_).all()
     assert one.predict(sessions).equals(two.predict(sessions))
+
+
+def test_the_visits_of_a_few_people_are_too_few():
+    """Of thirty people a hundred visits are not a hundred looks; nobody's are."""
+    n = training.MIN_SESSIONS * 2
+    sessions = pd.DataFrame(
+        {"session_key": [f"web:{i:04d}" for i in range(n)]}
+        | {name: np.arange(n) % 7 + 1.0 for name in SESSION_FEATURES}
+    )
+    of_few = sessions.assign(customer_key=[f"web:{i % 30}" for i in range(n)])
+    said = training.train_session_segments(of_few)
+    assert said.status == "too_little_data"
+    assert "of 30 visitors" in said.reason
+    assert training.visitor_count(sessions) == n
+    assert training.visitor_count(of_few.assign(customer_key=None)) == n
+    assert training.train_session_segments(sessions).status != "too_little_data"

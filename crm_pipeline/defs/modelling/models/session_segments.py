@@ -25,7 +25,7 @@ def _frames(con: duckdb.DuckDBPyConnection, settings: RunSettings) -> Frames:
     measured = ", ".join(f"if({name} >= 0, {name}, null) as {name}" for name in MEASURED)
     sessions = frame(
         con,
-        f"select session_key, {measured}, has_order::integer::double as has_order "
+        f"select session_key, customer_key, {measured}, has_order::integer::double as has_order "
         "from marts.fct_sessions "
         "where started_on is null or started_on <= ? "
         "order by md5(session_key), session_key limit ?",
