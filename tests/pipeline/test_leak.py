@@ -16,7 +16,8 @@ from tests.pipeline.replayed import ReplayedWarehouse
 from tests.pipeline.test_as_of import rest
 
 FEATURES = "+customer_features"
-HONEST, AHEAD = "ordered_on <= dates.cut_off_on", "ordered_on <= dates.cut_off_on + 1"
+HONEST, AHEAD = "ordered_on <= dates.cut_off_on\n", "ordered_on <= dates.cut_off_on + 1\n"
+"""The line that gathers the last 365 days; ``spell_covers`` says the same in the middle of one."""
 
 
 @pytest.fixture(
