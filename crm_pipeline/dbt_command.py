@@ -94,7 +94,7 @@ def share_macro_contexts() -> None:
             kept.contexts[key] = make(macro, config, manifest, package)
         return dict(kept.contexts[key])
 
-    requires.generate_runtime_macro_context = context
+    requires.generate_runtime_macro_context = context  # type: ignore[assignment]
 
 
 def main() -> int:
