@@ -173,7 +173,9 @@ def retailer(shared_data, tmp_path_factory: pytest.TempPathFactory) -> SqlWareho
             """,
             [str(path)],
         )
-    warehouse.build_part("+fct_orders", "+fct_returns", "+fct_adjustments", "+dim_products")
+    warehouse.build_part(
+        *("+fct_orders", "+fct_returns", "+fct_adjustments", "+dim_customers", "+dim_products")
+    )
     return warehouse
 
 
