@@ -7,7 +7,9 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import gettempdir, mkdtemp
 
 import pytest
 
@@ -16,6 +18,17 @@ def session_folder(factory: pytest.TempPathFactory) -> Path:
     """Return a folder that all workers of this test session share, and no other session."""
     base = factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@cache
+def run_folder() -> Path:
+    """Return a folder that all workers of this test session share, where no fixture is at hand."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        return Path(mkdtemp(prefix="crm-run-"))
+    folder = Path(gettempdir()) / f"crm-run-{run}"
     folder.mkdir(exist_ok=True)
     return folder
 

@@ -93,7 +93,8 @@ def second_run(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Sec
                     builds += db.execute("select built_at from meta.build").fetchone() or ()
             except duckdb.Error as error:
                 faults.append(str(error))
-            time.sleep(0.1)
+            # a look costs as much as some steps of the run: ten a second were a third of this test
+            time.sleep(0.5)
         old_file = held.execute("select built_at from meta.build").fetchall()
     out, err = process.communicate()
     assert process.returncode == 0, out + err

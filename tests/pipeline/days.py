@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -113,13 +114,7 @@ class Days(LandedWarehouse):
     def twin(self, folder: Path) -> Days:
         """Copy the whole home, publications included."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        return Days(
-            folder,
-            sources=self.sources,
-            time_zone=self.time_zone,
-            now=self.now,
-            has_scores=self.has_scores,
-        )
+        return replace(deepcopy(self), folder=folder)
 
 
 HEADER = "order_no,customer_no,ordered_at,channel,delivery_instruction\n"

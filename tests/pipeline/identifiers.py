@@ -214,5 +214,6 @@ def _sqlite_values(file: Path) -> Iterator[str]:
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
         names = db.execute("select name from sqlite_master where type = 'table'").fetchall()
         for (name,) in names:
-            for row in db.execute(f'select * from "{name}"'):
-                yield "\n".join(str(value) for value in row)
+            rows = db.execute(f'select * from "{name}"')
+            # one text a table: each is searched for every identifier
+            yield "\n".join(str(value) for row in rows for value in row)

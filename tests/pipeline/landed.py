@@ -82,22 +82,30 @@ class LandedWarehouse(SqlWarehouse):
             scope = begin_build(
                 db, contracts, self.company, readers(manifest, contracts), everything=everything
             )
-        arguments = ["--exclude-resource-type", "unit_test", "test", *BEFORE_SCORES]
-        if not scope.is_part:
-            arguments.append("--full-refresh")
-        with environment_of({"CRM_SCOPE": "touched" if scope.is_part else "all"}):
-            self.dbt("build", *arguments)
+        self.make(scope)
         with self.connection() as db:
             end_build(
                 db, contracts, scope, keep_days=self.company.keep_history_days, now=self.clock()
             )
         return scope
 
+    def make(self, scope: Scope) -> None:
+        """Have dbt make the tables of a build."""
+        arguments = ["--exclude-resource-type", "unit_test", "test", *BEFORE_SCORES]
+        if not scope.is_part:
+            arguments.append("--full-refresh")
+        with environment_of({"CRM_SCOPE": "touched" if scope.is_part else "all"}):
+            self.dbt("build", *arguments)
+
+    def check(self, *models: str) -> None:
+        """Run the data tests of some models; raises with the first that fail."""
+        self.dbt("test", "--select", *models, "--exclude", "test_type:unit")
+
     def copy(self, folder: Path) -> LandedWarehouse:
         """Return a copy of the file, without dbt's artefacts, in another home."""
         folder.mkdir(parents=True)
         shutil.copyfile(self.path, folder / self.path.name)
-        return LandedWarehouse(folder, sources=self.sources, time_zone=self.time_zone)
+        return type(self)(folder, sources=self.sources, time_zone=self.time_zone)
 
     def marts(self) -> dict[str, str]:
         """Table -> SHA-256 of its Parquet, as the publication would write it."""

@@ -16,6 +16,7 @@ import pytest
 
 from crm_pipeline.demo import write_demo
 from tests.pipeline.landed import LandedWarehouse
+from tests.pipeline.replayed import ReplayedWarehouse
 from tests.pipeline.support import different
 
 DAY = date(2026, 3, 17)
@@ -106,8 +107,13 @@ def inbox(tmp_path_factory) -> Path:
     return folder / "inbox"
 
 
-def test_publishing_as_of_a_day_equals_publishing_from_data_that_ends_there(inbox, tmp_path):
-    whole, cut = LandedWarehouse(tmp_path / "whole"), LandedWarehouse(tmp_path / "cut")
+@pytest.mark.parametrize(
+    "made_by", [ReplayedWarehouse, pytest.param(LandedWarehouse, marks=pytest.mark.slow)]
+)
+def test_publishing_as_of_a_day_equals_publishing_from_data_that_ends_there(
+    inbox, tmp_path, made_by
+):
+    whole, cut = made_by(tmp_path / "whole"), made_by(tmp_path / "cut")
     (whole.folder / "inbox" / "demo").symlink_to(inbox)
     truncate(inbox, cut.folder / "inbox" / "demo")
     rest(inbox)

@@ -10,11 +10,13 @@ import gzip
 import os
 import shutil
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from crm_pipeline.cli import main
+from crm_pipeline.errors import UserError
 from tests.pipeline.landed import LandedWarehouse
 from tests.pipeline.support import crm, environment, publication, published, refused
 from tests.pipeline.test_as_of import rest
@@ -113,12 +115,27 @@ def test_a_dotenv_line_that_cannot_be_read(tmp_path, monkeypatch, capsys):
     assert one_line(capsys.readouterr().err, ".env line 2 is not KEY=value")
 
 
+def test_without_an_as_of_date_the_step_says_what_to_do(tmp_path):
+    """What the step says; that a run says it in one line is asked by the two slow tests below."""
+    warehouse = LandedWarehouse(tmp_path / "home")
+    warehouse.land()
+    with pytest.raises(UserError, match=r"no data has landed .*put files into inbox/demo/ .*demo"):
+        warehouse.settle()
+    put(warehouse.folder, "orders_2026-06.csv", f'{HEADER}\n"O1","K1","2026-06-01 10:00:00",,\n')
+    warehouse.land()
+    with pytest.raises(UserError, match=r"2001-01-01 lies before the first .* data, 2026-"):
+        warehouse.settle(date(2001, 1, 1))
+    assert warehouse.settle() == date(2026, 6, 1)
+
+
+@pytest.mark.slow
 def test_an_empty_inbox_with_nothing_landed(tmp_path):
     err = refused(crm(tmp_path / "home", "run"), code=1)
     one_line(err, "no data has landed", "put files into inbox/demo/", "crm demo")
     assert not (tmp_path / "home" / "published" / "crm.duckdb").exists()
 
 
+@pytest.mark.slow
 def test_an_as_of_before_the_first_event_keeps_the_publication(tiny_copy):
     before = publication(tiny_copy)
     err = refused(crm(tiny_copy, "run", "--as-of", "2001-01-01"), code=1)

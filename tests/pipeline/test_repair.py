@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -23,10 +24,10 @@ from tests.pipeline.support import (
     parquet_digests,
     publication,
     published,
-    refused,
     start_crm,
     succeeded,
 )
+from tests.pipeline.test_bad_input import call
 from tests.pipeline.test_doctor import damage, publish_again, settings_of
 
 WRITER = """
@@ -290,26 +291,35 @@ def test_a_restore_killed_between_any_two_moves_is_completed(
 # Rollback and quarantine
 
 
-def test_readers_go_back_to_an_older_publication_and_no_further(tiny_copy):
-    first = crm(tiny_copy, "rollback")
-    assert "readers see this one" in succeeded(first)
-    refused(crm(tiny_copy, "rollback", "--to", "1"), code=2)
+@pytest.fixture
+def say(monkeypatch, capsys) -> Callable[..., str]:
+    """Call the command in this process: what it printed with exit code 0, or said when refusing."""
+
+    def said(home: Path, *arguments: str, code: int = 0) -> str:
+        assert call(home, monkeypatch, *arguments) == code
+        out, err = capsys.readouterr()
+        return err if code else out
+
+    return said
+
+
+def test_readers_go_back_to_an_older_publication_and_no_further(tiny_copy, say):
+    assert "readers see this one" in succeeded(crm(tiny_copy, "rollback"))
+    say(tiny_copy, "rollback", "--to", "1", code=2)
     publish_again(tiny_copy)
-    listed = succeeded(crm(tiny_copy, "rollback")).splitlines()
+    listed = say(tiny_copy, "rollback").splitlines()
     assert [line.split()[0] for line in listed[:2]] == ["2", "1"]
     assert "readers see" in listed[0]
-    assert "number 3 now" in succeeded(crm(tiny_copy, "rollback", "--to", "1"))
+    assert "number 3 now" in say(tiny_copy, "rollback", "--to", "1")
     assert [v.name for v in swap.versions(tiny_copy / "published")] == ["000002", "000003"]
-    assert "no publication 1; kept are 3, 2" in refused(
-        crm(tiny_copy, "rollback", "--to", "1"), code=2
-    )
+    assert "no publication 1; kept are 3, 2" in say(tiny_copy, "rollback", "--to", "1", code=2)
     damage(tiny_copy / "published/.versions/000002/parquet/marts/fct_orders.parquet")
-    said = refused(crm(tiny_copy, "rollback", "--to", "2"), code=2)
+    said = say(tiny_copy, "rollback", "--to", "2", code=2)
     assert "publication 2 is damaged (parquet/marts/fct_orders.parquet has changed)" in said
 
 
-def test_every_line_that_was_set_aside_is_listed_without_its_value(tiny_home):
-    rows = json.loads(succeeded(crm(tiny_home, "quarantine", "--format", "json")))
+def test_every_line_that_was_set_aside_is_listed_without_its_value(tiny_home, say):
+    rows = json.loads(say(tiny_home, "quarantine", "--format", "json"))
     with duckdb.connect(str(tiny_home / "warehouse.duckdb"), read_only=True) as db:
         kept = db.execute(
             "select count(*) from control.quarantine "
@@ -333,9 +343,9 @@ def test_every_line_that_was_set_aside_is_listed_without_its_value(tiny_home):
     ]  # fmt: skip
     assert missing
     assert [content[line - 2].split(";")[column] for line in missing] == [""] * len(missing)
-    some = crm(tiny_home, "quarantine", "--file", name, "--limit", "2", "--format", "csv")
-    assert len(succeeded(some).splitlines()) == 3
-    said = refused(crm(tiny_home, "quarantine", "--file", "customers_2042.csv"), code=2)
+    some = say(tiny_home, "quarantine", "--file", name, "--limit", "2", "--format", "csv")
+    assert len(some.splitlines()) == 3
+    said = say(tiny_home, "quarantine", "--file", "customers_2042.csv", code=2)
     assert "near are customers_2026.csv, customers_2025.csv, customers_2024.csv" in said
 
 

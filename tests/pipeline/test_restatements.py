@@ -12,6 +12,7 @@ import pytest
 from crm_pipeline.defs.publication import assets as publication_assets
 from crm_pipeline.defs.publication.records import publications
 from tests.pipeline.days import Days, items, orders
+from tests.pipeline.replayed import ReplayedDays
 
 MONTHS = ("01", "02", "03", "04")
 LATE = "demo/orders/orders_late.csv (landed); demo/order_items/order_items_late.csv (landed)"
@@ -27,10 +28,10 @@ def _month(month: str) -> tuple[str, str]:
     )
 
 
-@pytest.fixture(scope="module")
-def first_day(tmp_path_factory: pytest.TempPathFactory) -> Days:
+@pytest.fixture(scope="module", params=[ReplayedDays, pytest.param(Days, marks=pytest.mark.slow)])
+def first_day(request, tmp_path_factory: pytest.TempPathFactory) -> Days:
     """Four months, published; the last of them is cut by the as-of date."""
-    days = Days(tmp_path_factory.mktemp("first"))
+    days = request.param(tmp_path_factory.mktemp("first"))
     for month in MONTHS:
         headers, lines = _month(month)
         days.put(f"orders_{month}.csv", headers)

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import duckdb
 
-from tests.unit.sql_harness import SqlWarehouse, project_manifest
+from tests.unit.sql_harness import SqlWarehouse, filled_once, project_manifest
 
 AS_OF = date(2025, 6, 17)
 FIRST = date(2025, 1, 1)
@@ -147,8 +145,13 @@ def create_mart(db: duckdb.DuckDBPyConnection, table: str) -> None:
 @cache
 def random_company() -> SqlWarehouse:
     """Return a warehouse of random facts, with the marts that metrics are held against."""
+    return filled_once(
+        "random_company", lambda folder: SqlWarehouse(folder, settings={"as_of": AS_OF}), _fill
+    )
+
+
+def _fill(warehouse: SqlWarehouse) -> None:
     draw = random.Random(4)
-    warehouse = SqlWarehouse(Path(mkdtemp(prefix="crm-sql-")), settings={"as_of": AS_OF})
     with warehouse.connection() as db:
         db.execute("create schema if not exists marts; create schema if not exists intermediate")
         for table in ROWS:
@@ -159,4 +162,3 @@ def random_company() -> SqlWarehouse:
         db.execute(CONSISTENT)
         create_mart(db, "sales_stage_conversion")
     warehouse.run(*BUILT)
-    return warehouse

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,8 +20,13 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from crm_pipeline.dbt_command import show_metrics_to_unit_tests
+from crm_pipeline.dbt_command import (
+    leave_out_unheard_events,
+    share_macro_contexts,
+    show_metrics_to_unit_tests,
+)
 from crm_pipeline.defs.landing.contracts import stored_as
+from tests.once import made_once, run_folder
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 BEFORE_SCORES = ("--exclude", "source:scores+")
@@ -37,9 +42,11 @@ RUN_SETTINGS: dict[str, Any] = {
 
 
 @cache
-def _unit_tests_with_metrics() -> None:
-    """Once a process: dbt's unit tests see the metrics, as those of ``crm-dbt`` do."""
+def _as_crm_dbt_does() -> None:
+    """Once a process: change dbt as ``crm-dbt`` does."""
     show_metrics_to_unit_tests()
+    leave_out_unheard_events()
+    share_macro_contexts()
 
 
 @cache
@@ -66,6 +73,9 @@ def _prepared_manifest() -> Any:
     ensure_manifest()
     manifest = Manifest.from_msgpack(PREPARED.read_bytes())
     manifest.build_flat_graph()
+    # it stays to the end: no later collection looks through its objects
+    gc.collect()
+    gc.freeze()
     return manifest
 
 
@@ -142,7 +152,7 @@ def _places(scratch: Path, project: Path) -> list[str]:
 
 @dataclass
 class SqlWarehouse:
-    """One DuckDB file with every declared table, empty until a test fills it.
+    """One DuckDB file with every declared table, empty until a test fills it; or one made before.
 
     Attributes:
         folder: Where the file and dbt's artefacts go.
@@ -159,6 +169,8 @@ class SqlWarehouse:
     project: Path = PROJECT
 
     def __post_init__(self) -> None:
+        if self.path.exists():
+            return
         with self.connection() as db:
             for table, columns in declared_tables(self.project).items():
                 db.execute(f"create schema if not exists {table.split('.')[0]}")
@@ -213,8 +225,10 @@ class SqlWarehouse:
             "CRM_SOURCES": ",".join(self.sources),
             "CRM_TIMEZONE": self.time_zone,
         }
-        _unit_tests_with_metrics()
+        _as_crm_dbt_does()
         with environment_of(environment):
+            # as crm-dbt: collecting garbage is a tenth of its work
+            gc.disable()
             try:
                 result = dbtRunner(manifest=project_manifest(self.project)).invoke(
                     [command, *_places(self.folder / "target", self.project), *arguments]
@@ -224,6 +238,7 @@ class SqlWarehouse:
                 if DuckDBConnectionManager._ENV is not None:
                     DuckDBConnectionManager._ENV.close()
                 DuckDBConnectionManager.close_all_connections()
+                gc.enable()
                 gc.collect()
         if not result.success:
             failed = [
@@ -238,6 +253,10 @@ class SqlWarehouse:
         """Build everything before the scores, data tests included; or what ``arguments`` select."""
         selection = arguments or BEFORE_SCORES
         return self.dbt("build", "--exclude-resource-type", "unit_test", *selection)
+
+    def build_part(self, *models: str) -> Any:
+        """Build some models as ``run`` does, with the data tests that look at no others."""
+        return self.build("--select", *models, "--indirect-selection", "cautious")
 
     def run(self, *models: str) -> Any:
         """Build models without their data tests; ``+name`` brings what it reads, seeds too."""
@@ -255,3 +274,24 @@ class SqlWarehouse:
         with self.connection() as db:
             row = db.execute(sql, list(parameters)).fetchone()
         return row[0] if row else None
+
+
+def filled_once(
+    name: str, empty: Callable[[Path], SqlWarehouse], fill: Callable[[SqlWarehouse], object]
+) -> SqlWarehouse:
+    """Return this process's own copy of a warehouse that one process of the session filled.
+
+    Args:
+        name: What it is called among all that the session makes.
+        empty: Makes the warehouse in a folder, or finds it there.
+        fill: Fills and builds it.
+    """
+
+    def make(place: Path) -> None:
+        place.mkdir()
+        fill(empty(place))
+
+    own = Path(mkdtemp(prefix="crm-sql-"))
+    file = "warehouse.duckdb"
+    shutil.copyfile(made_once(run_folder(), name, make) / file, own / file)
+    return empty(own)

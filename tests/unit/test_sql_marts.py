@@ -21,7 +21,7 @@ from tests.unit.sql_company import (
     changed_after,
     draw_company,
 )
-from tests.unit.sql_harness import SqlWarehouse
+from tests.unit.sql_harness import SqlWarehouse, filled_once
 
 SEED = 11
 
@@ -32,9 +32,9 @@ FEW_AND_SLOW = [
 """The walk looks at every day of every customer: two of the thirteen dates are for each change."""
 
 
-def _filled(company: Company) -> SqlWarehouse:
-    warehouse = SqlWarehouse(
-        Path(mkdtemp(prefix="crm-sql-")),
+def _empty(folder: Path) -> SqlWarehouse:
+    return SqlWarehouse(
+        folder,
         time_zone="America/New_York",
         settings={
             "as_of": AS_OF,
@@ -43,6 +43,9 @@ def _filled(company: Company) -> SqlWarehouse:
             "discount_rate": DISCOUNT_RATE,
         },
     )
+
+
+def _fill(warehouse: SqlWarehouse, company: Company) -> SqlWarehouse:
     for table, rows in company.raw().items():
         warehouse.fill(table, rows)
     return warehouse
@@ -60,9 +63,7 @@ def _books() -> oracle.Books:
 
 @cache
 def built_company() -> SqlWarehouse:
-    warehouse = _filled(_company())
-    warehouse.build()
-    return warehouse
+    return filled_once("company", _empty, lambda empty: _fill(empty, _company()).build())
 
 
 def _rows(sql: str) -> dict:
@@ -218,7 +219,7 @@ def test_labels_count_what_came_and_stay_open_while_the_window_is():
 def test_no_feature_knows_what_came_after_its_cut_off():
     """Everything after the day is drawn anew; up to it, features stay identical."""
     day = AS_OF - timedelta(days=HORIZON_DAYS)
-    other = _filled(changed_after(_company(), day, seed=77))
+    other = _fill(_empty(Path(mkdtemp(prefix="crm-sql-"))), changed_after(_company(), day, seed=77))
     other.run("+customer_features")
     dates = built_company().frame(
         "select distinct cut_off_on from features.cut_offs where cut_off_on <= ?", day

@@ -129,16 +129,21 @@ def test_a_source_that_feeds_nothing_is_named_and_so_is_the_remedy(tmp_path: Pat
         warehouse.dbt("compile", "--select", "int_orders__unioned")
 
 
-def test_an_empty_company_builds(tmp_path: Path):
-    warehouse = SqlWarehouse(tmp_path)
-    warehouse.build()
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> tuple[SqlWarehouse, Any]:
+    """A company without a row, built, and what dbt said of each node."""
+    warehouse = SqlWarehouse(tmp_path_factory.mktemp("empty"))
+    return warehouse, warehouse.build()
+
+
+def test_an_empty_company_builds(empty):
+    warehouse, _ = empty
     assert warehouse.value("select count(*) from marts.dim_dates") == 365
     assert warehouse.value("select count(*) from marts.kpi_monthly") == 0
 
 
-def test_customer_360_is_built_after_scores_that_are_tested(tmp_path: Path):
-    warehouse = SqlWarehouse(tmp_path)
-    result = warehouse.build()
+def test_customer_360_is_built_after_scores_that_are_tested(empty):
+    warehouse, result = empty
     first = {node.node.unique_id for node in result.results}
     after = warehouse.build("--select", "source:scores+")
     second = {node.node.unique_id for node in after.results}

@@ -95,7 +95,7 @@ def test_a_folder_and_a_line_add_a_source(extended: Path, tmp_path: Path):
         ),
     )
     warehouse.fill("demo__customers", pd.DataFrame({"customer_no": ["K1"], "country": ["AT"]}))
-    warehouse.build()
+    warehouse.build_part("+customer_rfm", "+fct_orders", "+dim_customers", "+customer_tags")
     rfm = warehouse.frame(
         "select customer_key, order_count, net_amount, recency_score, frequency_score, "
         "monetary_score from marts.customer_rfm where as_of = date '2025-12-31' order by 1"
@@ -173,8 +173,16 @@ def retailer(shared_data, tmp_path_factory: pytest.TempPathFactory) -> SqlWareho
             """,
             [str(path)],
         )
-    warehouse.build()
+    warehouse.build_part(
+        *("+fct_orders", "+fct_returns", "+fct_adjustments", "+dim_customers", "+dim_products")
+    )
     return warehouse
+
+
+@pytest.mark.slow
+def test_everything_is_built_of_online_retail(retailer: SqlWarehouse):
+    """The facts are looked at below: here all that is made of them, with its data tests."""
+    retailer.build()
 
 
 def test_online_retail_adds_up_to_the_published_total(retailer: SqlWarehouse):

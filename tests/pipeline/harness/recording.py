@@ -21,7 +21,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from crm_pipeline.resources.dbt import ensure_manifest
-from tests.unit.sql_harness import BEFORE_SCORES, PROJECT, _places, environment_of, project_manifest
+from crm_pipeline.resources.warehouse import exclusive
+from tests.unit.sql_harness import (
+    BEFORE_SCORES,
+    PROJECT,
+    _as_crm_dbt_does,
+    _places,
+    environment_of,
+    project_manifest,
+)
 
 _CACHE = PROJECT / "target" / "recorded"
 _KEPT = 60
@@ -86,15 +94,18 @@ def recording(
 ) -> Recording:
     """Return what dbt executes; made once, then read from ``dbt_project/target/recorded``."""
     file = _CACHE / f"{_key(project, sources, time_zone)}.json"
-    if again or not file.is_file():
-        with TemporaryDirectory() as folder:
-            made = _record(Path(folder), sources, time_zone, project)
-        _CACHE.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(".new")
-        temporary.write_text(json.dumps(asdict(made)))
-        temporary.replace(file)
-        for old in sorted(_CACHE.glob("*.json"), key=lambda p: p.stat().st_mtime)[:-_KEPT]:
-            old.unlink()
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    # whoever else needs the same one waits for it
+    with exclusive(file.with_suffix(".lock"), wait_seconds=600):
+        if again or not file.is_file():
+            with TemporaryDirectory() as folder:
+                made = _record(Path(folder), sources, time_zone, project)
+            temporary = file.with_suffix(".new")
+            temporary.write_text(json.dumps(asdict(made)))
+            temporary.replace(file)
+    for old in sorted(_CACHE.glob("*.json"), key=lambda p: p.stat().st_mtime)[:-_KEPT]:
+        old.unlink(missing_ok=True)
+        old.with_suffix(".lock").unlink(missing_ok=True)
     kept = json.loads(file.read_text())
     nodes = {
         name: tuple(Node(node["unique_id"], tuple(node["statements"])) for node in kept[name])
@@ -145,8 +156,10 @@ def _listen(warehouse: Any, arguments: list[str], scope: str = "all") -> list[tu
         "CRM_TIMEZONE": warehouse.time_zone,
         "CRM_SCOPE": scope,
     }
+    _as_crm_dbt_does()
     with environment_of(environment):
         runner = dbtRunner(manifest=project_manifest(warehouse.project), callbacks=[listen])
+        gc.disable()
         try:
             result = runner.invoke(
                 [
@@ -159,6 +172,7 @@ def _listen(warehouse: Any, arguments: list[str], scope: str = "all") -> list[tu
             if DuckDBConnectionManager._ENV is not None:
                 DuckDBConnectionManager._ENV.close()
             DuckDBConnectionManager.close_all_connections()
+            gc.enable()
             gc.collect()
     assert result.success, f"dbt build {' '.join(arguments)} failed: {result.exception}"
     return heard
