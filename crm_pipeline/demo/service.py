@@ -142,9 +142,9 @@ def desk_tables(
     customer = persons.number[tickets.customer]
     agents = agent_numbers()[tickets.agent]
     of_goods = np.isin(tickets.category, [CATEGORIES.index(name) for name in ABOUT_GOODS])
-    about = Subject(
-        numbers, order_numbers[tickets.order], np.where(of_goods, order_skus[tickets.order], None)
-    )
+    skus = order_skus[tickets.order].astype(object)
+    skus[~of_goods] = None
+    about = Subject(numbers, order_numbers[tickets.order], skus)
     priority = np.clip(tickets.complaint + rng.integers(0, 3, size), 0, 3)
     truth = pa.table(
         {
