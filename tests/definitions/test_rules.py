@@ -249,7 +249,8 @@ def test_what_incremental_models_keep_is_read_from_touched_keys_only(manifest):
         and not node["config"]["meta"].get("rebuilt_by")
     ]
     # look-ups that no incremental model reads: a handful of rows, all read at each build
-    look_ups = ("__campaigns", "__companies", "__customer_links", "__owners")
+    # and rates: any row may depend on a changed one, so all is rebuilt
+    look_ups = ("__campaigns", "__companies", "__customer_links", "__exchange_rates", "__owners")
     declared = [name for name in declared if not name.endswith(look_ups)]
     assert all(name.startswith(READ_WHOLE) for name in declared), declared
 

@@ -24,7 +24,7 @@ from crm_pipeline.explain.trace import Fact, Tracer, facts_of
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.warehouse import exclusive
 from tests.pipeline.landed import LandedWarehouse
-from tests.pipeline.support import crm, published, refused, succeeded
+from tests.pipeline.support import copy_home, crm, published, refused, succeeded
 from tests.pipeline.test_bad_input import call
 
 ALL = 10**6
@@ -41,6 +41,12 @@ def tracer(tiny_home: Path):
     manifest = ensure_manifest()
     with duckdb.connect(str(tiny_home / "warehouse.duckdb"), read_only=True) as warehouse:
         yield Tracer(warehouse, manifest, sources_from_manifest(manifest))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, for commands called in this process, which holds connections to the home itself."""
+    return copy_home(tiny_home, tmp_path_factory.mktemp("elsewhere") / "home")
 
 
 def months(db: duckdb.DuckDBPyConnection) -> list[date]:
@@ -218,8 +224,8 @@ def test_the_command_shows_a_customer(tiny_home, db):
         (("demo:K0000014", "2026-03"), "leave the month out"),
     ],
 )
-def test_what_is_not_there_is_named_with_what_is_near(tiny_home, monkeypatch, capsys, asked, words):
-    assert call(tiny_home, monkeypatch, "explain", *asked) == 2
+def test_what_is_not_there_is_named_with_what_is_near(elsewhere, monkeypatch, capsys, asked, words):
+    assert call(elsewhere, monkeypatch, "explain", *asked) == 2
     assert words in capsys.readouterr().err
 
 

@@ -126,20 +126,27 @@ def test_metrics_are_told_with_the_columns_that_hold_them(db):
 
 
 def test_a_campaigns_effect_is_the_same_in_the_mart_and_in_scores(db):
-    """SQL and ``ml`` have one formula: two proportions, the interval unpooled."""
-    [(compared, farthest)] = db.execute(
+    """SQL and ``ml`` have one formula: two proportions, the interval unpooled; means by Welch.
+
+    SQL takes the normal distribution for means, ``ml`` Student's, whose interval is a bit wider.
+    """
+    rows = db.execute(
         """
-        select count(*), max(greatest(
-            abs(m.difference - s.effect), abs(m.difference_low - s.effect_low),
-            abs(m.difference_high - s.effect_high), abs(m.treated_count - s.treated_count)))
+        select s.method, greatest(abs(m.difference - s.effect),
+                abs(m.treated_count - s.treated_count), abs(m.control_count - s.control_count)),
+            greatest(abs(m.difference_low - s.effect_low), abs(m.difference_high - s.effect_high)),
+            (s.effect_high - s.effect_low) / (m.difference_high - m.difference_low)
         from marts.campaign_effect as m join scores.experiment_results as s
             on m.campaign_key = s.campaign_key and m.experiment_arm = s.experiment_arm
             and m.metric = s.outcome and s.method in ('z', 'welch')
         """
     ).fetchall()
-    assert compared > 10
+    assert len(rows) > 10
+    assert {method for method, *_ in rows} == {"z", "welch"}
     # rounded before they are written
-    assert farthest <= 1e-8
+    assert max(estimate for _, estimate, *_ in rows) <= 1e-8
+    assert max(ends for method, _, ends, _ in rows if method == "z") <= 1e-8
+    assert all(1 <= wider < 1.1 for method, *_, wider in rows if method == "welch")
 
 
 def test_landed_files_equal_the_generators_own_account(db, demo_home):
