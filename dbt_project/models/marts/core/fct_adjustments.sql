@@ -19,7 +19,8 @@ select
     document_key,
     source,
     adjusted_at,
-    reason,
+    -- a correction counts, whether or not somebody says why
+    coalesce(reason, 'unknown') as reason,
     quantity,
     adjusted_amount,
     exchange_factor
