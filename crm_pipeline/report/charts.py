@@ -63,6 +63,22 @@ def _drawn(value: Any) -> Any:
     return int(number) if number.is_integer() else float(f"{number:.{SIGNIFICANT}g}")
 
 
+def row_names(frame: pd.DataFrame, words: Words, figure: str, **columns: str) -> list[str]:
+    """Return what each row is called: the figure's text ``row``, filled from columns by name."""
+    return [
+        words.text(
+            "figures",
+            figure,
+            "row",
+            **{
+                name: words.value(column, value)
+                for (name, column), value in zip(columns.items(), values, strict=True)
+            },
+        )
+        for values in zip(*(frame[column] for column in columns.values()), strict=True)
+    ]
+
+
 def named(frame: pd.DataFrame, words: Words, *columns: str) -> pd.DataFrame:
     """Return the frame with the names in ``columns`` in the report's language."""
     return frame.assign(

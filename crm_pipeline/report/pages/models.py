@@ -17,6 +17,7 @@ from crm_pipeline.report.charts import (
     bars,
     base,
     lines,
+    row_names,
     tall,
     tips,
 )
@@ -239,16 +240,7 @@ def _scorecard(frame: pd.DataFrame, words: Words) -> Drawn:
     ]
     several = melted(main, ["model", "as_of"], ["value", "baseline_value"])
     named = several.rename(columns={"value": "deciding_value"}).assign(
-        measure=[
-            words.text(
-                "figures",
-                "scorecard",
-                "row",
-                model=words.value("model", model),
-                what=words.value("measure", measure),
-            )
-            for model, measure in zip(several["model"], several["measure"], strict=True)
-        ]
+        measure=row_names(several, words, "scorecard", model="model", what="measure")
     )
     return lines(
         named,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from crm_pipeline.report.charts import Drawn, areas, intervals, lines
+from crm_pipeline.report.charts import Drawn, areas, intervals, lines, row_names
 from crm_pipeline.report.compared import expected, melted, side_by_side
 from crm_pipeline.report.page import Figure, Page
 from crm_pipeline.report.words import Words
@@ -176,18 +176,8 @@ def _velocity(frame: pd.DataFrame, words: Words) -> Drawn:
 
 
 def _where_won(frame: pd.DataFrame, words: Words) -> Drawn:
-    shown = frame.assign(
-        dimension_value=[
-            words.text(
-                "figures",
-                "where_won",
-                "row",
-                dimension=words.value("dimension", dimension),
-                value=words.value("dimension_value", value),
-            )
-            for dimension, value in zip(frame["dimension"], frame["dimension_value"], strict=True)
-        ]
-    )
+    names = row_names(frame, words, "where_won", dimension="dimension", value="dimension_value")
+    shown = frame.assign(dimension_value=names)
     return intervals(
         shown, words, "dimension_value", "win_rate", "win_low_rate", "win_high_rate", "rate"
     )
@@ -228,18 +218,8 @@ def _forecast_says(frame: pd.DataFrame, words: Words) -> Mapping[str, str] | Non
 
 
 def _backtest(frame: pd.DataFrame, words: Words) -> Drawn:
-    shown = frame.assign(
-        series=[
-            words.text(
-                "figures",
-                "backtest",
-                "row",
-                measure=words.value("measure", measure),
-                grain=words.value("period_grain", grain),
-            )
-            for measure, grain in zip(frame["measure"], frame["period_grain"], strict=True)
-        ]
-    )
+    names = row_names(frame, words, "backtest", measure="measure", grain="period_grain")
+    shown = frame.assign(series=names)
     both = melted(shown, ["series"], ["mase", "naive_mase"])
     return side_by_side(both, words, "series", "value", "number", "measure")
 

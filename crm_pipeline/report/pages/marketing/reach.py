@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from crm_pipeline.report.charts import GOOD, NEUTRAL, Drawn, areas, bars
+from crm_pipeline.report.charts import GOOD, NEUTRAL, Drawn, areas, bars, row_names
 from crm_pipeline.report.page import Figure
 from crm_pipeline.report.words import Words
 
@@ -75,18 +75,8 @@ def _acquisition(frame: pd.DataFrame, words: Words) -> Drawn:
 
 
 def _consents(frame: pd.DataFrame, words: Words) -> Drawn:
-    shown = frame.assign(
-        channel=[
-            words.text(
-                "figures",
-                "consents",
-                "row",
-                channel=words.value("channel", channel),
-                purpose=words.value("purpose", purpose),
-            )
-            for channel, purpose in zip(frame["channel"], frame["purpose"], strict=True)
-        ]
-    )
+    names = row_names(frame, words, "consents", channel="channel", purpose="purpose")
+    shown = frame.assign(channel=names)
     return bars(
         shown,
         words,
