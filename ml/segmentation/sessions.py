@@ -39,7 +39,7 @@ SKOPS_TRUSTED_TYPES = ["ml.segmentation.sessions.SessionSegmentModel"]
 VISITOR = "customer_key"
 MIN_SESSIONS = 100
 MIN_VISITORS = 50
-"""The visits of a few people tell how these people visit. One whom nobody knows is one more."""
+"""The visits of a few people tell how these people visit."""
 SEARCH_SIZE = 2_000
 REFITS = 20
 MAX_COUNT = 6
@@ -170,11 +170,12 @@ def complete(frame: pd.DataFrame, features: list[str]) -> pd.DataFrame:
 
 
 def visitor_count(sessions: pd.DataFrame) -> int:
-    """Return how many people made these sessions, at most."""
-    if VISITOR not in sessions.columns:
-        return len(sessions)
-    visitors = sessions[VISITOR]
-    return int(visitors.nunique() + visitors.isna().sum())
+    """Return how many people made these sessions, about.
+
+    Those nobody knows visit as often as the others; where nobody is known, a session is a visitor.
+    """
+    known = sessions[VISITOR].dropna() if VISITOR in sessions.columns else sessions.head(0)
+    return int(len(sessions) * known.nunique() / len(known)) if len(known) else len(sessions)
 
 
 def train_session_segments(

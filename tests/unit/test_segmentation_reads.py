@@ -228,4 +228,6 @@ def test_the_visits_of_a_few_people_are_too_few():
     assert "of 30 visitors" in said.reason
     assert training.visitor_count(sessions) == n
     assert training.visitor_count(of_few.assign(customer_key=None)) == n
+    half_known = of_few.assign(customer_key=of_few["customer_key"].where(of_few.index % 2 == 0))
+    assert training.visitor_count(half_known) == 30
     assert training.train_session_segments(sessions).status != "too_little_data"
