@@ -88,6 +88,7 @@ def test_many_histories():
         for found, covered in pool.map(_many, *zip(*jobs, strict=True)):
             failures += found
             coverage.add(covered)
+            print(*found, sum(covered.builds.values()), "builds more", flush=True)  # hours long
     print(f"{count} histories: {dict(coverage.builds)}, {dict(coverage.events)}")
     print(f"changed by partial builds: {dict(coverage.changed)}; staged: {dict(coverage.staged)}")
     assert count >= SEQUENCES
