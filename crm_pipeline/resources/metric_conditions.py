@@ -45,7 +45,7 @@ def condition(text: str, resolve: Callable[[str], str]) -> str:
     name = resolve(found["name"])
     is_time = name.startswith(f"{TIME}__")
     period = name.rpartition("__")[2]
-    subject = f"{{{{ {'Dimension' if '__' in name else 'Entity'}('{name}') }}}}"
+    subject = f"{{{{ {_asked(name)} }}}}"
     if is_time:
         subject = f"{{{{ TimeDimension('{TIME}', '{period}') }}}}"
 
@@ -62,6 +62,15 @@ def condition(text: str, resolve: Callable[[str], str]) -> str:
     if found["operator"] is None:
         return f"{subject} is {'not ' if found['present'] else ''}null"
     return f"{subject} {found['operator']} {literal(found['value'])}"
+
+
+def _asked(name: str) -> str:
+    """Return what a filter calls a key or a dimension: all but the last step to it are a path."""
+    *steps, last = name.split("__")
+    if not steps:
+        return f"Entity('{last}')"
+    *path, nearest = steps
+    return f"Dimension('{nearest}__{last}'{f', entity_path={path}' if path else ''})"
 
 
 def between(first: str | None, last: str | None, finest: str) -> list[str]:

@@ -121,7 +121,7 @@ def _win_probability(seed: int) -> TrainingResult:
 
 def _uplift(seed: int) -> TrainingResult:
     """Who was treated, drawn again within each campaign, which moved nobody."""
-    rows = people(300, seed=seed)
+    rows = people(600, seed=seed)
     rng = np.random.default_rng(seed)
     drawn = rows["is_control"].to_numpy(copy=True)
     for _, index in rows.groupby("campaign_key").indices.items():

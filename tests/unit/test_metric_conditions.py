@@ -8,7 +8,8 @@ from crm_pipeline.errors import UserError
 from crm_pipeline.resources.metric_conditions import between, condition
 
 NAMES = {"country": "customer__country", "month": "metric_time__month", "day": "metric_time__day",
-         "week": "metric_time__week", "year": "metric_time__year", "owner": "owner"}  # fmt: skip
+         "week": "metric_time__week", "year": "metric_time__year", "owner": "owner",
+         "role": "ticket__owner__role"}  # fmt: skip
 
 
 def said(text: str) -> str:
@@ -32,6 +33,7 @@ MONTH = "{{ TimeDimension('metric_time', 'month') }}"
         ("country IN ('a, b',FR)", f"{COUNTRY} in ('a, b', 'FR')"),
         ("country not in (DE)", f"{COUNTRY} not in ('DE')"),
         ("owner = 'sales:7'", "{{ Entity('owner') }} = 'sales:7'"),
+        ("role = agent", "{{ Dimension('owner__role', entity_path=['ticket']) }} = 'agent'"),
         ("country is null", f"{COUNTRY} is null"),
         ("country IS NOT NULL", f"{COUNTRY} is not null"),
         ("month = 2026-05", f"{MONTH} = cast('2026-05-01' as date)"),

@@ -61,7 +61,7 @@ def _condition_says_what_by_says(names: list[str], dimension: str) -> None:
 @pytest.mark.parametrize(
     ("metric", "dimension"),
     [
-        ("net_amount", "segment"), ("win_rate", "team"), ("order_count", "customer"),
+        ("net_amount", "segment"), ("comment_count", "role"), ("order_count", "customer"),
         ("score_mean", "highest_score"),
     ],
 )  # fmt: skip
