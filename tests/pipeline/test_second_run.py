@@ -83,10 +83,7 @@ def test_a_folder_of_no_source_is_left_alone_and_named(second_run):
 def test_a_fresh_home_with_the_same_inbox_publishes_the_same_bytes(demo_home, tmp_path):
     """Another home, files in another order of landing, the same champions by content."""
     home = tmp_path / "elsewhere"
-    inbox = home / "inbox" / "demo"
-    inbox.mkdir(parents=True)
-    for file in (demo_home / "inbox" / "demo").iterdir():
-        shutil.copy2(file, inbox / file.name)
+    shutil.copytree(demo_home / "inbox", home / "inbox")
     succeeded(crm(home, "run"))
     assert different(publication(demo_home), publication(home)) == []
     assert one_row(home, "select champions, input_digest from meta.build") == one_row(

@@ -42,7 +42,7 @@ RUN_SETTINGS: dict[str, Any] = {
 
 
 @cache
-def _as_crm_dbt_does() -> None:
+def as_crm_dbt_does() -> None:
     """Once a process: change dbt as ``crm-dbt`` does."""
     show_metrics_to_unit_tests()
     leave_out_unheard_events()
@@ -225,7 +225,7 @@ class SqlWarehouse:
             "CRM_SOURCES": ",".join(self.sources),
             "CRM_TIMEZONE": self.time_zone,
         }
-        _as_crm_dbt_does()
+        as_crm_dbt_does()
         with environment_of(environment):
             # as crm-dbt: collecting garbage is a tenth of its work
             gc.disable()

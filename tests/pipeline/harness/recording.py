@@ -25,8 +25,8 @@ from crm_pipeline.resources.warehouse import exclusive
 from tests.unit.sql_harness import (
     BEFORE_SCORES,
     PROJECT,
-    _as_crm_dbt_does,
     _places,
+    as_crm_dbt_does,
     environment_of,
     project_manifest,
 )
@@ -156,7 +156,7 @@ def _listen(warehouse: Any, arguments: list[str], scope: str = "all") -> list[tu
         "CRM_TIMEZONE": warehouse.time_zone,
         "CRM_SCOPE": scope,
     }
-    _as_crm_dbt_does()
+    as_crm_dbt_does()
     with environment_of(environment):
         runner = dbtRunner(manifest=project_manifest(warehouse.project), callbacks=[listen])
         gc.disable()
