@@ -33,7 +33,7 @@ def _home(factory: pytest.TempPathFactory, customers: int) -> Path:
     """
 
     def make(home: Path) -> None:
-        out = succeeded(crm(home, "demo", "--customers", str(customers), timeout=900))
+        out = succeeded(crm(home, "demo", "--customers", str(customers)))
         assert "published" in out
 
     made = made_once(session_folder(factory), f"of_{customers}", make)

@@ -50,7 +50,7 @@ def start_crm(home: Path, *arguments: str, **settings: str) -> subprocess.Popen[
 
 
 def crm(
-    home: Path, *arguments: str, timeout: float = 300, **settings: str
+    home: Path, *arguments: str, timeout: float = 900, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """Run ``crm`` to its end, and return exit code and output."""
     return subprocess.run(

@@ -147,7 +147,7 @@ def test_who_was_forgotten_is_in_no_file_of_the_home(tiny_copy):
     assert {"warehouse.duckdb"} <= set(needles.below(tiny_copy))
     assert "is destroyed" in succeeded(crm(tiny_copy, "forget", key))
     assert "an erasure is not complete" in crm(tiny_copy, "doctor").stdout
-    succeeded(crm(tiny_copy, "run", timeout=600))
+    succeeded(crm(tiny_copy, "run"))
     assert needles.below(tiny_copy) == {}
     succeeded(crm(tiny_copy, "doctor"))
     with published(tiny_copy) as db:

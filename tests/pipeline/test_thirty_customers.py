@@ -23,7 +23,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home after ``crm demo`` of thirty customers."""
 
     def make(home: Path) -> None:
-        out = succeeded(crm(home, "demo", "--customers", str(CUSTOMERS), timeout=900))
+        out = succeeded(crm(home, "demo", "--customers", str(CUSTOMERS)))
         assert "published" in out
 
     return made_once(session_folder(tmp_path_factory), f"of_{CUSTOMERS}", make)
