@@ -41,8 +41,12 @@ def days() -> list[date]:
 
 
 def hints(manifest: Mapping[str, Any], source: str) -> dict[str, list[str]]:
-    """Column name -> the texts that the source's staging models compare it with."""
-    found: dict[str, list[str]] = {}
+    """Column name -> the texts that the source's staging models compare it with.
+
+    Of a column ``currency`` also the currencies that sources state, for which rates are wanted.
+    """
+    stated = {(node["source_meta"] or {}).get("currency") for node in manifest["sources"].values()}
+    found: dict[str, list[str]] = {"currency": [text for text in stated if text]}
     for node in manifest["nodes"].values():
         if node["resource_type"] == "model" and node["fqn"][1:3] == ["staging", source]:
             for line in node["raw_code"].splitlines():

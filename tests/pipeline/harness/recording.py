@@ -53,7 +53,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Recording:
-    """The SQL of the builds before the scores, for one set of sources and one time zone.
+    """The SQL of the builds before the scores, for one set of sources, time zone and currency.
 
     Attributes:
         schemas: Statements that make the schemas.
@@ -79,8 +79,8 @@ def manifest_of(project: Path = PROJECT) -> dict[str, Any]:
     return manifest
 
 
-def _key(project: Path, sources: Sequence[str], time_zone: str) -> str:
-    parts = [version("dbt-core"), version("dbt-duckdb"), sorted(sources), time_zone]
+def _key(project: Path, sources: Sequence[str], time_zone: str, currency: str) -> str:
+    parts = [version("dbt-core"), version("dbt-duckdb"), sorted(sources), time_zone, currency]
     digest = hashlib.sha256(json.dumps(parts).encode() + Path(__file__).read_bytes())
     for file in sorted(p for p in project.rglob("*") if p.is_file()):
         name = file.relative_to(project)
@@ -90,16 +90,22 @@ def _key(project: Path, sources: Sequence[str], time_zone: str) -> str:
 
 
 def recording(
-    sources: Sequence[str], time_zone: str, project: Path = PROJECT, *, again: bool = False
+    sources: Sequence[str],
+    time_zone: str,
+    project: Path = PROJECT,
+    *,
+    currency: str = "",
+    again: bool = False,
 ) -> Recording:
     """Return what dbt executes; made once, then read from ``dbt_project/target/recorded``."""
-    file = _CACHE / f"{_key(project, sources, time_zone)}.json"
+    file = _CACHE / f"{_key(project, sources, time_zone, currency)}.json"
     _CACHE.mkdir(parents=True, exist_ok=True)
     # whoever else needs the same one waits for it
     with exclusive(file.with_suffix(".lock"), wait_seconds=600):
         if again or not file.is_file():
             with TemporaryDirectory() as folder:
-                made = _record(Path(folder), sources, time_zone, project)
+                with environment_of({"CRM_CURRENCY": currency}):
+                    made = _record(Path(folder), sources, time_zone, project)
             temporary = file.with_suffix(".new")
             temporary.write_text(json.dumps(asdict(made)))
             temporary.replace(file)

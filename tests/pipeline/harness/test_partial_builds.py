@@ -35,6 +35,9 @@ from tests.pipeline.harness.warehouse import (
 )
 
 SEQUENCES = 500
+FED_BY_NO_SOURCE = {"intermediate.int_order_items__orphaned"}
+"""Lines without a time: every source that ships refuses them; dbt's unit tests have some."""
+
 FAST = 2
 SHARE = 12
 
@@ -95,7 +98,7 @@ def test_many_histories():
     assert failures == []
     # what could be rebuilt in part was, and came out otherwise than before
     everything = plan(all_sources(), ZONE)
-    assert not [t for t in everything.incremental if not coverage.changed[t]]
+    assert {t for t in everything.incremental if not coverage.changed[t]} == FED_BY_NO_SOURCE
     assert not [v for v in everything.rebuilt_by if not coverage.staged[v]]
     assert coverage.builds["killed"]
 

@@ -30,6 +30,11 @@ from tests.unit.sql_harness import BEFORE_SCORES, PROJECT, environment_of
 ZONE = "Pacific/Auckland"
 """Half a day from the sources' own zones: an instant's day is hardly ever UTC's."""
 
+RATES = "exchange_rates"
+"""Together with it sources keep their own currencies, and are converted or lack a rate."""
+
+COMPANYS = "EUR"
+
 FIRST_LANDING = datetime.fromisoformat("2020-01-01")
 SCHEMAS = ("intermediate", "marts", "features")
 
@@ -42,9 +47,10 @@ class Plan:
         self.time_zone = time_zone
         self.project = project
         manifest = manifest_of(project)
-        self.recorded = recording(sources, time_zone, project)
+        self.currency = COMPANYS if RATES in sources else ""
+        self.recorded = recording(sources, time_zone, project, currency=self.currency)
         self.contracts = {
-            name: _for_small_files(contract)
+            name: _for_small_files(contract, has_currency=bool(self.currency))
             for name, contract in sources_from_manifest(manifest).items()
         }
         self.enabled = {name: self.contracts[name] for name in self.sources}
@@ -80,15 +86,16 @@ class Plan:
                 "CRM_HOME": str(home),
                 "CRM_SOURCES": ",".join(self.sources),
                 "CRM_TIMEZONE": self.time_zone,
-                "CRM_CURRENCY": "EUR",
+                "CRM_CURRENCY": COMPANYS,
             }
         )
 
 
-def _for_small_files(contract: SourceContract) -> SourceContract:
+def _for_small_files(contract: SourceContract, *, has_currency: bool) -> SourceContract:
     """Let any sources stand together, and one bad line be half a file."""
     tables = tuple(dataclasses.replace(t, max_quarantine_rate=None) for t in contract.tables)
-    return dataclasses.replace(contract, currency=None, tables=tables)
+    currency = contract.currency if has_currency else None
+    return dataclasses.replace(contract, currency=currency, tables=tables)
 
 
 @cache
@@ -318,6 +325,10 @@ class DbtWarehouse(FileWarehouse):
             project=self.plan.project,
         )
         arguments = [] if scope.is_part else ["--full-refresh"]
-        with environment_of({"CRM_SCOPE": "touched" if scope.is_part else "all"}):
+        settings = {
+            "CRM_SCOPE": "touched" if scope.is_part else "all",
+            "CRM_CURRENCY": self.plan.currency,
+        }
+        with environment_of(settings):
             dbt.build(*BEFORE_SCORES, *arguments)
         self.con = self.connect()
