@@ -57,9 +57,17 @@ BROKEN = {
         "'rebuilt_by': 'order'",
         "'rebuilt_by': 'customer'",
     ),
+    "keeps lines without a rate that are there no more": (
+        "models/intermediate/int_without_rate.sql",
+        "        'document_key': 'int_orders__touched',\n",
+        "",
+    ),
 }
 
-SOURCES = {"grows by rows of a product that lost one": "online_retail"}
+SOURCES = {
+    "grows by rows of a product that lost one": ("online_retail",),
+    "keeps lines without a rate that are there no more": ("exchange_rates", "online_retail"),
+}
 """Where the source is not the demo company."""
 
 
@@ -77,7 +85,7 @@ def broken_project(folder: Path, file: str, old: str, new: str) -> Path:
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_broken_model_is_noticed(how, tmp_path, monkeypatch):
     monkeypatch.setattr(changes, "MOST_OF_IT", float("inf"))
-    of = plan((SOURCES.get(how, "demo"),), ZONE, broken_project(tmp_path, *BROKEN[how]))
+    of = plan(SOURCES.get(how, ("demo",)), ZONE, broken_project(tmp_path, *BROKEN[how]))
     for seed in range(WITHIN):
         if wrong := check(of, random_sequence(of, seed), seed):
             print(f"a model that {how} is noticed by history {seed}: {wrong[:300]}")
