@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from crm_pipeline.defs.publication.questions import metric_definitions
@@ -118,6 +119,31 @@ def test_every_metric_has_a_name_in_chinese():
 
 def test_every_metric_is_on_the_page_of_its_area():
     assert set(metric_definitions(ensure_manifest()).area) == set(AREAS)
+
+
+def test_an_area_without_a_fact_says_what_it_needs_and_shows_no_noughts(tmp_path):
+    file = empty_file(tmp_path / "crm.duckdb")
+    with duckdb.connect(str(file)) as db:
+        db.execute(
+            "insert into meta.metrics by name select * from (values "
+            "('order_count', 'Orders', 'All.', 'purchases', 'count'), "
+            "('return_count', 'Returns', 'All.', 'purchases', 'count'), "
+            "('lead_count', 'Leads', 'All.', 'sales', 'count')) "
+            "as m(metric, label, description, area, unit)"
+        )
+        db.execute(
+            "insert into marts.metrics_monthly by name select metric, month, true as is_complete, "
+            "(metric = 'order_count' and month = date '2026-04-01')::int as value "
+            "from meta.metrics, (values (date '2026-04-01'), (date '2026-06-01')) as v(month)"
+        )
+    reader = Reader(file)
+    page = next(page for page in PAGES if page.key == "metrics")
+    figures = {f.id: f for f in build.show_page(reader, page, Words("en", "metrics")).figures}
+    reader.close()
+    rows = {key: [row[0] for row in figure.rows] for key, figure in figures.items()}
+    assert rows["metrics-purchases"] == ["Orders", "Returns"]
+    assert rows["metrics-sales"] == []
+    assert "opportunities" in figures["metrics-sales"].empty
 
 
 def test_a_figure_is_written_in_its_own_unit(nobody):

@@ -22,11 +22,20 @@ AREAS = {
 _SQL = """
 with months as (
     select max(month) as last_month from marts.metrics_monthly where is_complete
+),
+
+-- without any facts an area's counts are 0, and say nothing
+known as (
+    select distinct m.area
+    from meta.metrics as m
+    inner join marts.metrics_monthly as v on v.metric = m.metric
+    where v.value <> 0
 )
 
 select m.label, m.metric as metric_name, m.unit, s.last_month as month, now.value as last_value,
     before.value as month_before_value, ago.value as year_ago_value, m.description
 from meta.metrics as m
+inner join known as k on k.area = m.area
 cross join months as s
 left join marts.metrics_monthly as now on now.metric = m.metric and now.month = s.last_month
 left join marts.metrics_monthly as before
