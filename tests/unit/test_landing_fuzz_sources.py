@@ -22,14 +22,9 @@ from crm_pipeline.defs.landing.report import FileOutcome
 from crm_pipeline.defs.landing.retention import move_superseded
 from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.resources.dbt import ensure_manifest
-from tests.unit.fuzz_files import (
-    MUTATORS,
-    has_quotes,
-    physical_lines,
-    render,
-    valid_table,
-)
+from tests.unit.fuzz_files import MUTATORS, has_quotes, physical_lines
 from tests.unit.landing_support import Company, shop
+from tests.unit.valid_files import render, valid_table
 
 CANARY = "canary"
 

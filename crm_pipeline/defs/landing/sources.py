@@ -6,7 +6,6 @@ done with a contract (reading files, writing tables) belongs in the modules besi
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +20,7 @@ from crm_pipeline.defs.landing.contracts import (
     SourceContract,
     TableContract,
 )
-from crm_pipeline.errors import UserError
+from crm_pipeline.defs.landing.source_settings import SettingsReader
 from crm_pipeline.vault.phones import COUNTRIES
 
 FORMATS = ("csv", "parquet", "jsonl")
@@ -87,54 +86,9 @@ def _entities(manifest: Mapping[str, Any], source: str) -> tuple[str, ...]:
     return tuple(sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix)))
 
 
-class _Reader:
-    """Takes settings out of one ``meta`` mapping and complains about the rest."""
-
-    def __init__(self, where: str, meta: Mapping[str, Any], known: frozenset[str]) -> None:
-        self.where = where
-        self.meta = meta
-        if unknown := sorted(set(meta) - known - {"dagster"}):
-            raise self.error(
-                f"unknown setting {', '.join(unknown)}", f"known are {', '.join(sorted(known))}"
-            )
-
-    def error(self, fault: str, remedy: str) -> UserError:
-        return UserError(f"{self.where}: {fault}; {remedy}.")
-
-    def text(self, name: str, default: str | None = None) -> str | None:
-        value = self.meta.get(name, default)
-        if value is not None and not isinstance(value, str):
-            raise self.error(f"{name} is {value!r}", "write a text in quotes")
-        return value
-
-    def flag(self, name: str, default: bool) -> bool:
-        value = self.meta.get(name, default)
-        if not isinstance(value, bool):
-            raise self.error(f"{name} is {value!r}", "write true or false")
-        return value
-
-    def texts(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        value = self.meta.get(name)
-        if value is None:
-            return default
-        values = [value] if isinstance(value, str) else value
-        if not isinstance(values, list) or not all(isinstance(item, str) for item in values):
-            raise self.error(f"{name} is {value!r}", "write a text or a list of texts in quotes")
-        return tuple(values)
-
-    def number(self, name: str, low: float, high: float) -> float | None:
-        value = self.meta.get(name)
-        if value is None:
-            return None
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not low <= value <= high:
-            raise self.error(f"{name} is {value!r}", f"write a number from {low:g} to {high:g}")
-        return float(value)
-
-
 def _source(name: str, nodes: list[Mapping[str, Any]], entities: tuple[str, ...]) -> SourceContract:
     meta = nodes[0].get("source_meta") or {}
-    reader = _Reader(
+    reader = SettingsReader(
         f"source {name} ({nodes[0]['original_file_path']})",
         {key: meta[key] for key in meta if key in _SOURCE_SETTINGS or key not in _TABLE_SETTINGS},
         _SOURCE_SETTINGS,
@@ -172,7 +126,7 @@ def _source(name: str, nodes: list[Mapping[str, Any]], entities: tuple[str, ...]
     )
 
 
-def _currency(reader: _Reader) -> str | None:
+def _currency(reader: SettingsReader) -> str | None:
     currency = reader.text("currency")
     if currency is not None and not re.fullmatch("[A-Z]{3}", currency):
         raise reader.error(f"currency is {currency!r}", "write its three letters, as EUR")
@@ -182,7 +136,7 @@ def _currency(reader: _Reader) -> str | None:
 def _table(node: Mapping[str, Any], time_zone: str, country: str | None) -> TableContract:
     source, name = str(node["source_name"]), str(node["name"])
     meta = (node.get("config") or {}).get("meta") or node.get("meta") or {}
-    reader = _Reader(
+    reader = SettingsReader(
         f"source table {source}.{name} ({node['original_file_path']})",
         meta,
         _TABLE_SETTINGS | _SOURCE_SETTINGS,
@@ -223,8 +177,8 @@ def _table(node: Mapping[str, Any], time_zone: str, country: str | None) -> Tabl
             raise reader.error(
                 f"event_time {column_name} is {column.data_type}", "make it a date or a timestamp"
             )
-    encoding = _encoding(reader, "encoding", "utf-8", also=("auto",))
-    delimiters, quote = _delimiters(reader), _quote(reader)
+    encoding = reader.encoding("encoding", "utf-8", also=("auto",))
+    delimiters, quote = reader.delimiters(), reader.quote()
     null_tokens = reader.texts("null_tokens", ("",) if file_format == "csv" else ())
     for token in null_tokens:
         if any(part and part in token for part in (*delimiters, quote, "\n", "\r")):
@@ -242,7 +196,7 @@ def _table(node: Mapping[str, Any], time_zone: str, country: str | None) -> Tabl
         delimiter=delimiters[0],
         quote=quote,
         encoding=encoding,
-        fallback_encoding=_encoding(reader, "fallback_encoding", "cp1252"),
+        fallback_encoding=reader.encoding("fallback_encoding", "cp1252"),
         header=reader.flag("header", True),
         null_tokens=null_tokens,
         date_formats=reader.texts("date_format"),
@@ -262,63 +216,8 @@ def _table(node: Mapping[str, Any], time_zone: str, country: str | None) -> Tabl
     )
 
 
-def _delimiters(reader: _Reader) -> tuple[str | None, ...]:
-    """Return the delimiter, or those of a list, among which a file's header decides."""
-    listed = reader.meta.get("delimiter", ",")
-    if not isinstance(listed, list):
-        return (_delimiter(reader, listed),)
-    delimiters = tuple(_delimiter(reader, one) for one in listed)
-    if not delimiters or None in delimiters or len(set(delimiters)) < len(delimiters):
-        raise reader.error(
-            f"delimiter is {listed!r}", "list different characters, or write one alone"
-        )
-    if len(delimiters) > 1 and (reader.flag("header", True) is False):
-        raise reader.error(
-            f"delimiter is {listed!r} but header is false",
-            "several delimiters need a header, which tells them apart",
-        )
-    if len(delimiters) > 1 and reader.text("format", "csv") != "csv":
-        raise reader.error(f"delimiter is {listed!r}", "only files of format csv have several")
-    return delimiters
-
-
-def _delimiter(reader: _Reader, delimiter: object) -> str | None:
-    if delimiter is not None and not isinstance(delimiter, str):
-        raise reader.error(f"delimiter is {delimiter!r}", "write a text in quotes")
-    if delimiter is None or delimiter == "whitespace":
-        return delimiter
-    if delimiter == "auto" or not 1 <= len(delimiter.encode()) <= 4:
-        raise reader.error(
-            f"delimiter is {delimiter!r}", "write the character itself, whitespace, or null"
-        )
-    if set(delimiter) & set('\r\n"'):
-        raise reader.error(f"delimiter is {delimiter!r}", "it cannot be a quote or a line end")
-    return delimiter
-
-
-def _quote(reader: _Reader) -> str | None:
-    quote = reader.text("quote", '"')
-    if quote is not None and (len(quote.encode()) != 1 or quote in "\r\n "):
-        raise reader.error(f"quote is {quote!r}", "write one character, or null")
-    if quote is not None and quote in _delimiters(reader):
-        raise reader.error(f"quote is {quote!r}", "it cannot be the delimiter as well")
-    return quote
-
-
-def _encoding(reader: _Reader, name: str, default: str, also: tuple[str, ...] = ()) -> str:
-    encoding = reader.text(name, default) or default
-    if encoding in also:
-        return encoding
-    try:
-        return codecs.lookup(encoding).name
-    except LookupError as fault:
-        raise reader.error(
-            f"{name} {encoding!r} is unknown", "use utf-8, utf-16, latin-1 or cp1252"
-        ) from fault
-
-
 def _columns(
-    reader: _Reader, node: Mapping[str, Any], key: tuple[str, ...], event_time: str | None
+    reader: SettingsReader, node: Mapping[str, Any], key: tuple[str, ...], event_time: str | None
 ) -> tuple[ColumnContract, ...]:
     columns = tuple(
         _column(reader.where, column, str(column["name"]) in key, column["name"] == event_time)
@@ -344,7 +243,7 @@ def _column(
 ) -> ColumnContract:
     name = str(node["name"])
     meta = (node.get("config") or {}).get("meta") or node.get("meta") or {}
-    reader = _Reader(f"{where}, column {name}", meta, _COLUMN_SETTINGS)
+    reader = SettingsReader(f"{where}, column {name}", meta, _COLUMN_SETTINGS)
     if not _NAME.fullmatch(name) or name.lower() in _RESERVED:
         raise reader.error(
             f"the name {name!r}", "use letters, digits and _, and none of _digest, _file, _line"
@@ -389,7 +288,7 @@ def _column(
     )
 
 
-def _in_its_place(reader: _Reader, data_type: str) -> tuple[str | None, str | None]:
+def _in_its_place(reader: SettingsReader, data_type: str) -> tuple[str | None, str | None]:
     """Return what stands in a direct identifier's place: its kind of token, or its scores."""
     token, text = reader.text("token"), reader.text("text")
     if token not in (None, *TOKENS):
@@ -415,7 +314,7 @@ def _in_its_place(reader: _Reader, data_type: str) -> tuple[str | None, str | No
     return token, text
 
 
-def _bound(reader: _Reader, data_type: str, name: str) -> str | None:
+def _bound(reader: SettingsReader, data_type: str, name: str) -> str | None:
     value = reader.meta.get(name)
     if value is None:
         return None
