@@ -41,18 +41,22 @@ def days() -> list[date]:
 
 
 def hints(manifest: Mapping[str, Any], source: str) -> dict[str, list[str]]:
-    """Column name -> the texts that the source's staging models compare it with.
+    """Column name -> the texts that the source's staging models and macros compare it with.
 
     Of a column ``currency`` also the currencies that sources state, for which rates are wanted.
     """
     stated = {(node["source_meta"] or {}).get("currency") for node in manifest["sources"].values()}
     found: dict[str, list[str]] = {"currency": [text for text in stated if text]}
-    for node in manifest["nodes"].values():
-        if node["resource_type"] == "model" and node["fqn"][1:3] == ["staging", source]:
-            for line in node["raw_code"].splitlines():
-                for name in set(re.findall(r"[a-z_]+", line)):
-                    after = line.split(name, 1)[1]
-                    found.setdefault(name, []).extend(t for t in _LITERAL.findall(after) if t)
+    codes = [
+        node["raw_code"]
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["fqn"][1:3] == ["staging", source]
+    ]
+    macros = [m for m in manifest["macros"].values() if m["name"].startswith(f"{source}_")]
+    for line in "\n".join([*codes, *(macro["macro_sql"] for macro in macros)]).splitlines():
+        for name in set(re.findall(r"[a-z_]+", line)):
+            after = line.split(name, 1)[1]
+            found.setdefault(name, []).extend(t for t in _LITERAL.findall(after) if t)
     return {name: sorted(set(texts)) for name, texts in found.items() if texts}
 
 
@@ -103,11 +107,12 @@ class Generator:
         if kind == "varchar":
             return self._text(column, rnd)
         least = int(Decimal(column.minimum)) if column.minimum is not None else -3
+        most = Decimal(column.maximum) if column.maximum is not None else Decimal("Infinity")
         if kind.startswith("decimal") or kind == "double":
             cents = rnd.choice([0, 1, 5, 50, 999, 1000, 12345])
-            value = Decimal(least) + Decimal(cents) / 100
+            value = min(Decimal(least) + Decimal(cents) / 100, most)
             return float(value) if kind == "double" else value
-        return least + rnd.choice([0, 0, 1, 1, 2, 3, 4, 130])
+        return int(min(least + rnd.choice([0, 0, 1, 1, 2, 3, 4, 130]), most))
 
     def _number(self, column: ColumnContract, rnd: random.Random) -> Any:
         number = rnd.randint(1, min((POOLS.get(kind, 3) for kind in column.identifies), default=3))
@@ -116,7 +121,9 @@ class Generator:
         text = str(number)
         ways = rnd.random()
         if ways < 0.25 and column.name in self.hints:
-            hint = rnd.choice(self.hints[column.name])
+            # what a number begins or ends with tells kinds of rows apart: more often than a name
+            texts = self.hints[column.name]
+            hint = rnd.choice(texts + [text for text in texts if "%" in text] * 4)
             if hint.endswith("%"):
                 text = hint.strip("%") + text
             elif hint.startswith("%"):

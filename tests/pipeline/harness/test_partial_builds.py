@@ -37,6 +37,12 @@ from tests.pipeline.harness.warehouse import (
 SEQUENCES = 500
 FED_BY_NO_SOURCE = {"intermediate.int_order_items__orphaned"}
 """Lines without a time: every source that ships refuses them; dbt's unit tests have some."""
+NEVER_IN_PART = {
+    "staging.stg_marketing_campaign__customers",
+    "staging.stg_reviews_zh__products",
+}
+"""Another model reads the one table of their source whole, so that a change of it is never built in
+part."""
 
 FAST = 2
 SHARE = 12
@@ -99,7 +105,7 @@ def test_many_histories():
     # what could be rebuilt in part was, and came out otherwise than before
     everything = plan(all_sources(), ZONE)
     assert {t for t in everything.incremental if not coverage.changed[t]} == FED_BY_NO_SOURCE
-    assert not [v for v in everything.rebuilt_by if not coverage.staged[v]]
+    assert {v for v in everything.rebuilt_by if not coverage.staged[v]} <= NEVER_IN_PART
     assert coverage.builds["killed"]
 
 
