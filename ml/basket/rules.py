@@ -7,6 +7,7 @@ arules makes them. ``"all"``: every way to split a set in two, as mlxtend does.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Literal
 
@@ -60,11 +61,11 @@ def association_rules(
     parts = [
         part
         for size in range(2, len(itemsets.levels) + 1)
-        for part in _rules_of_size(itemsets, size, min_confidence, consequents)
+        for part in _splits(itemsets, size, min_confidence, consequents)
     ]
     if not parts:
         return pd.DataFrame({name: pd.Series(dtype=_dtype(name)) for name in RULE_COLUMNS})
-    rules = pd.concat(parts, ignore_index=True)
+    rules = _figures(itemsets, parts, consequents)
     order = np.lexsort(
         (
             pd.factorize(rules["consequent"], sort=True)[0],
@@ -84,12 +85,12 @@ def _dtype(name: str) -> str:
     return "int64" if name.endswith("_count") else "float64"
 
 
-def _rules_of_size(
+def _splits(
     itemsets: Itemsets, size: int, min_confidence: float, consequents: Consequents
-) -> list[pd.DataFrame]:
+) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield the antecedents and consequents of each way to split sets of a size."""
     level = itemsets.levels[size - 1]
     largest = 1 if consequents == "one" else size - 1
-    parts = []
     for right_size in range(1, largest + 1):
         for right in combinations(range(size), right_size):
             left = [column for column in range(size) if column not in right]
@@ -97,29 +98,38 @@ def _rules_of_size(
             passed = np.flatnonzero(level.counts / antecedents >= min_confidence)
             if len(passed):
                 rows = level.sets[passed]
-                parts.append(_figures(itemsets, rows[:, left], rows[:, list(right)], consequents))
-    return parts
+                yield rows[:, left], rows[:, list(right)]
 
 
 def _figures(
-    itemsets: Itemsets, left: IntArray, right: IntArray, consequents: Consequents
+    itemsets: Itemsets, parts: Sequence[tuple[IntArray, IntArray]], consequents: Consequents
 ) -> pd.DataFrame:
+    """Return the rules of all parts: counts part by part, what follows from them at once."""
     orders = itemsets.order_count
-    antecedent, consequent = itemsets.counts(left), itemsets.counts(right)
-    both = _joint(itemsets, left, right)
+    antecedent = np.concatenate([itemsets.counts(left) for left, _ in parts])
+    consequent = np.concatenate([itemsets.counts(right) for _, right in parts])
+    both = np.concatenate([_joint(itemsets, left, right) for left, right in parts])
+    simpler = np.concatenate([_best_simpler(itemsets, left, right) for left, right in parts])
+    searched = max(min(itemsets.max_length, itemsets.frequent_item_count) - 1, 1)
+    compared = [
+        float(
+            searched
+            * possible_rules(
+                itemsets.frequent_item_count, left.shape[1] + right.shape[1], consequents
+            )
+        )
+        for left, right in parts
+    ]
     confidence = both / antecedent
     share = consequent / orders
     with np.errstate(divide="ignore", invalid="ignore"):
         conviction = np.where(confidence < 1, (1 - share) / (1 - confidence), np.inf)
     p_value = np.minimum(stats.hypergeom.sf(both - 1, orders, antecedent, consequent), 1.0)
-    size = left.shape[1] + right.shape[1]
-    possible = possible_rules(itemsets.frequent_item_count, size, consequents)
-    searched = max(min(itemsets.max_length, itemsets.frequent_item_count) - 1, 1)
-    improvement = confidence - _best_simpler(itemsets, left, right)
+    adjusted = p_value * np.repeat(compared, [len(left) for left, _ in parts])
     return pd.DataFrame(
         {
-            "antecedent": _keys(itemsets, left),
-            "consequent": _keys(itemsets, right),
+            "antecedent": [key for left, _ in parts for key in _keys(itemsets, left)],
+            "consequent": [key for _, right in parts for key in _keys(itemsets, right)],
             "antecedent_count": antecedent,
             "consequent_count": consequent,
             "rule_count": both,
@@ -129,9 +139,9 @@ def _figures(
             "leverage": both / orders - antecedent / orders * share,
             "conviction": conviction,
             "p_value": p_value,
-            "adjusted_p_value": np.minimum(p_value * float(possible * searched), 1.0),
-            "improvement": improvement,
-            "is_redundant": improvement <= 0,
+            "adjusted_p_value": np.minimum(adjusted, 1.0),
+            "improvement": confidence - simpler,
+            "is_redundant": confidence - simpler <= 0,
         }
     )
 
