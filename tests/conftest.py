@@ -28,13 +28,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.hookimpl(trylast=True)  # after those that are not selected are gone
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with a file for each home, so that the workers make the homes at the same time."""
-    first: dict[str, Path] = {}
+    """Begin with a file for each home, so that the workers make the homes at the same time.
+
+    A file that needs no other home, or its worker would wait for the one that makes that.
+    """
+    needed: dict[Path, set[str]] = {}
     for item in items:
-        needed = [name for name in WAITED_FOR if name in getattr(item, "fixturenames", ())]
-        if needed and item.path not in first.values():
-            first.setdefault(needed[0], item.path)
-    leaders = list(first.values())
+        homes = set(WAITED_FOR).intersection(getattr(item, "fixturenames", ()))
+        needed.setdefault(item.path, set()).update(homes)
+    leaders = [
+        next((path for path, homes in needed.items() if homes == {home}), None)
+        for home in WAITED_FOR
+    ]
     items.sort(key=lambda item: leaders.index(item.path) if item.path in leaders else len(leaders))
 
 
