@@ -233,6 +233,10 @@ def test_build_says_what_the_file_was_made_from(db, demo_home):
     }  # fmt: skip
 
 
+def test_it_says_in_which_currency_amounts_are_though_no_setting_does(db):
+    assert db.execute("select currency from meta.build").fetchone() == ("EUR",)
+
+
 def test_scores_name_the_champion_that_gave_them(db):
     champions = json.loads(db.execute("select champions from meta.build").fetchone()[0])
     for model, table in (

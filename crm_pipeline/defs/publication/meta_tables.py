@@ -41,7 +41,7 @@ META_TABLES = {
             "champions": ("varchar", "Model and version of every champion, as JSON."),
             "input_digest": ("varchar", "SHA-256 over the digests of all landed contents."),
             "time_zone": ("varchar", "Business time zone."),
-            "currency": ("varchar", "Reporting currency; null where none is set."),
+            "currency": ("varchar", "Reporting currency; null where no source has amounts."),
         },
     ),
     "dictionary": MetaTable(
