@@ -11,7 +11,7 @@ import pytest
 from crm_pipeline.defs.landing.drift import alike, shape_of
 from crm_pipeline.defs.landing.report import LandingReport
 from crm_pipeline.defs.landing.schema_history import schema_drift
-from tests.unit.landing_support import Company, outcomes, shop
+from tests.unit.landing_support import Company, land_text, outcomes, shop
 
 COLUMNS = """
 - {name: order_id, data_type: varchar, config: {meta: {required: true}}}
@@ -31,9 +31,8 @@ GOOD = HEAD + "A1,C7,2.50,2026-01-02\n"
 
 @pytest.fixture
 def company(tmp_path: Path) -> Company:
-    company = Company(tmp_path, shop(COLUMNS))
-    company.put("orders.csv", GOOD)
-    assert company.land().is_ok
+    company, report = land_text(tmp_path, GOOD, COLUMNS)
+    assert report.is_ok
     return company
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.landing_support import Company, shop
+from tests.unit.landing_support import Company, land_text, shop
 
 COLUMNS = """
 - {name: order_id, data_type: varchar, config: {meta: {required: true}}}
@@ -18,9 +18,8 @@ GOOD = "order_id,amount\nA1,2.50\n"
 
 @pytest.fixture
 def company(tmp_path: Path) -> Company:
-    company = Company(tmp_path, shop(COLUMNS))
-    company.put("orders.csv", GOOD)
-    assert company.land().is_ok
+    company, report = land_text(tmp_path, GOOD, COLUMNS)
+    assert report.is_ok
     return company
 
 

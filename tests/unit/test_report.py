@@ -209,8 +209,6 @@ def test_the_page_forbids_itself_the_network(company):
 
 def test_an_abstaining_model_is_named_where_its_figure_is_empty(tmp_path):
     file = empty_file(tmp_path / "crm.duckdb")
-    import duckdb
-
     with duckdb.connect(str(file)) as db:
         db.execute(
             "insert into marts.score_coverage by name select 'customer_churn' as score_table, "
