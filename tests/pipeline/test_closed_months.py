@@ -151,5 +151,5 @@ def test_the_first_publication_is_held_against_nothing(changed, compare):
     assert compare(changed, None).unexplained == ()
 
 
-def test_the_publication_says_what_made_it(previous, tiny_home):
-    assert previous.made_by == made_by(load_settings({"CRM_HOME": str(tiny_home)}))
+def test_the_publication_says_what_made_it(db, previous, tiny_home):
+    assert previous.made_by == made_by(db, load_settings({"CRM_HOME": str(tiny_home)}))

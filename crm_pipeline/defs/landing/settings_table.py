@@ -106,3 +106,11 @@ def write_run_settings(
     values = ", ".join("?" for _ in row)
     con.execute(f"insert into control.run_settings values ({values})", list(row.values()))
     return row
+
+
+def currency_of_the_run(con: duckdb.DuckDBPyConnection) -> str | None:
+    """Return the currency of the row's amounts, or ``None`` where no source has any."""
+    rows = con.execute("select nullif(currency, ?) from control.run_settings", [NO_CURRENCY])
+    row: tuple[str | None] | None = rows.fetchone()
+    assert row is not None
+    return row[0]

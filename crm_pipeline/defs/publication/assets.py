@@ -17,7 +17,7 @@ from crm_pipeline.defs.landing.ledger import (
     quarantine_summary,
 )
 from crm_pipeline.defs.landing.schema_history import contract_versions, schema_drift
-from crm_pipeline.defs.landing.settings_table import NO_CURRENCY
+from crm_pipeline.defs.landing.settings_table import currency_of_the_run
 from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.defs.modelling.store import champion_versions
 from crm_pipeline.defs.publication import records, writing
@@ -95,10 +95,9 @@ def write_publication(
     quarantined = pd.concat([quarantine_summary(con).df(), writing.without_rate(con)])
     lines = quarantine_lines(con).df()
     drift, versions = schema_drift(con).df(), contract_versions(con).df()
-    made_for = con.execute(
-        "select as_of, horizon_days, nullif(currency, ?) from control.run_settings", [NO_CURRENCY]
-    ).fetchone()
+    made_for = con.execute("select as_of, horizon_days from control.run_settings").fetchone()
     assert made_for is not None
+    currency = currency_of_the_run(con)
     this = records.Publication(
         publication=int(folder.name),
         run_id=run_id,
@@ -124,7 +123,7 @@ def write_publication(
         "champions": this.champions,
         "input_digest": digest,
         "time_zone": settings.time_zone,
-        "currency": made_for[2],
+        "currency": currency,
     }
     _meta(con, "build", pd.DataFrame([build]))
     _meta(con, "publications", pd.DataFrame([vars(one) for one in (*earlier, this)]))

@@ -19,6 +19,7 @@ import duckdb
 from crm_pipeline.code_version import code_version
 from crm_pipeline.defs.landing import erasure
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
+from crm_pipeline.defs.landing.settings_table import currency_of_the_run
 from crm_pipeline.defs.landing.sqltext import identifier, literal
 from crm_pipeline.defs.quality.previous import Previous, month_totals
 from crm_pipeline.settings import Settings
@@ -48,9 +49,9 @@ class Moved:
     reason: str = ""
 
 
-def made_by(settings: Settings) -> tuple[str, ...]:
+def made_by(con: duckdb.DuckDBPyConnection, settings: Settings) -> tuple[str, ...]:
     """Return everything but landed content that decides a total; see ``Previous.made_by``."""
-    currency = str(settings.currency or "")
+    currency = currency_of_the_run(con) or ""
     return code_version(), ",".join(settings.sources), settings.time_zone, currency
 
 
@@ -96,7 +97,7 @@ def closed_months(
     changed = tuple(m for m in months if _differs(previous.totals.get(m), now.get(m)))
     if not changed:
         return Moved(len(months), (), ())
-    if previous.made_by != made_by(settings):
+    if previous.made_by != made_by(con, settings):
         return Moved(len(months), changed, (), "code or settings changed since")
     if erasure.is_pending(con, "gone"):
         return Moved(len(months), changed, (), "somebody was erased since")
