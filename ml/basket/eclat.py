@@ -1,11 +1,13 @@
 """Eclat on bit sets: the default miner, as it is the fastest of the three here.
 
-One item at a time, rarest first, the orders that hold it are projected onto the commoner items that
+Item by item, rarest first, the orders that hold it are projected onto the commoner items that
 still reach ``min_count`` with it: a bit an order, so most projections are a few machine words wide.
 Within a projection all sets of one size are intersected and counted at once.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from scipy import sparse
 
 from ml.basket.baskets import Baskets, IntArray, Itemsets, make_itemsets
 
+MAX_CELLS = 1 << 15
+"""Cells that are projected at a time: as many as stay in a processor's cache."""
 MAX_WORDS = 1 << 20
 """Machine words (8 MB) that one step intersects at a time."""
 
@@ -56,42 +60,76 @@ def _mine(
     budget: int | None,
 ) -> None:
     by_order = sparse.csr_matrix(baskets.matrix[:, frequent])
+    by_order.sort_indices()
+    by_order.data = np.arange(by_order.nnz)
     by_item = by_order.tocsc()
-    item_count = len(frequent)
-    starts, ends = by_order.indptr[:-1], by_order.indptr[1:]
-    seat = np.empty(item_count, dtype=np.int64)
+    later = by_order.indptr[by_item.indices + 1] - by_item.data - 1
+    cells = np.add.reduceat(later, by_item.indptr[:-1]) + len(frequent)
+    seat = np.empty(len(frequent), dtype=np.int64)
     total = 0
-    for first in range(item_count - 1):
-        orders = by_item.indices[by_item.indptr[first] : by_item.indptr[first + 1]]
-        order, item = _cells(by_order.indices, starts[orders], ends[orders], first)
-        together = np.bincount(item, minlength=item_count)
-        tail = np.flatnonzero(together >= min_count)
-        if not len(tail):
+    for firsts in _batches(cells):
+        first, order, item = _projections(by_order, by_item, firsts)
+        place = (first - firsts.start) * len(frequent) + item
+        together = np.bincount(place, minlength=len(firsts) * len(frequent))
+        pairs = np.flatnonzero(together >= min_count)
+        if not len(pairs):
             continue
-        sets = np.column_stack([np.full(len(tail), frequent[first]), frequent[tail]])
-        found[1].append((sets, together[tail]))
-        total += len(tail)
-        if len(tail) > 1 and len(found) > 2:
+        head, tails = np.divmod(pairs, len(frequent))
+        head += firsts.start
+        sets = np.column_stack([frequent[head], frequent[tails]])
+        found[1].append((sets, together[pairs]))
+        total += len(pairs)
+        _check(total, budget)
+        if len(found) == 2:
+            continue
+        heads, starts, sizes = np.unique(head, return_index=True, return_counts=True)
+        begins, ends = np.searchsorted(first, heads), np.searchsorted(first, heads + 1)
+        for one, start, size, begin, end in zip(heads, starts, sizes, begins, ends, strict=True):
+            if size == 1:
+                continue
+            tail = tails[start : start + size]
             seat[:] = -1
-            seat[tail] = np.arange(len(tail))
-            kept = seat[item] >= 0
-            bits = _bit_sets(seat[item[kept]], order[kept], len(tail), len(orders))
+            seat[tail] = np.arange(size)
+            row = seat[item[begin:end]]
+            kept = row >= 0
+            orders = by_item.indptr[one + 1] - by_item.indptr[one]
+            bits = _bit_sets(row[kept], order[begin:end][kept], size, orders)
             left = None if budget is None else budget - total
-            total += _extend(frequent[tail], frequent[first], bits, min_count, found, left)
-        if budget is not None and total > budget:
-            raise TooManySetsError(f"more than {budget + item_count} frequent sets")
+            total += _extend(frequent[tail], frequent[one], bits, min_count, found, left)
 
 
-def _cells(
-    indices: IntArray, starts: IntArray, ends: IntArray, first: int
-) -> tuple[IntArray, IntArray]:
-    """Return (which of the orders, item) for the items after ``first`` in these orders."""
-    lengths = ends - starts
-    order = np.repeat(np.arange(len(starts)), lengths)
-    offset = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    item = indices[np.repeat(starts, lengths) + offset]
-    later = item > first
-    return order[later], item[later]
+def _check(total: int, budget: int | None) -> None:
+    if budget is not None and total > budget:
+        raise TooManySetsError("more frequent sets than allowed")
+
+
+def _batches(cells: IntArray) -> Iterator[range]:
+    """Yield runs of items whose projections hold at most ``MAX_CELLS`` cells, or one item."""
+    ends = np.cumsum(cells)
+    begin = 0
+    while begin < len(cells) - 1:
+        before = ends[begin - 1] if begin else 0
+        end = max(int(np.searchsorted(ends, before + MAX_CELLS, side="right")), begin + 1)
+        yield range(begin, end)
+        begin = end
+
+
+def _projections(
+    by_order: sparse.csr_matrix, by_item: sparse.csc_matrix, firsts: range
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Return (first, which of its orders, item) of each item after the first in its orders.
+
+    ``by_item`` holds the place of each item in ``by_order``.
+    """
+    edges = by_item.indptr[firsts.start : firsts.stop + 1]
+    held = slice(edges[0], edges[-1])
+    starts = by_item.data[held] + 1
+    lengths = by_order.indptr[by_item.indices[held] + 1] - starts
+    first = np.repeat(np.arange(firsts.start, firsts.stop), np.diff(edges))
+    order = np.arange(len(first)) - np.repeat(edges[:-1] - edges[0], np.diff(edges))
+    before = np.cumsum(lengths) - lengths
+    item = by_order.indices[np.arange(lengths.sum()) + np.repeat(starts - before, lengths)]
+    return np.repeat(first, lengths), np.repeat(order, lengths), item
 
 
 def _bit_sets(row: IntArray, column: IntArray, rows: int, columns: int) -> Bits:
@@ -129,8 +167,7 @@ def _extend(
             kept_bits.append(common[passed])
             kept_counts.append(counts[passed])
             total += len(passed)
-            if budget is not None and total > budget:
-                raise TooManySetsError("more frequent sets than allowed")
+            _check(total, budget)
         if not any(map(len, kept_left)):
             break
         group, right = np.concatenate(kept_left), np.concatenate(kept_right)
@@ -146,8 +183,8 @@ def _extend(
 
 def _pairs(group: IntArray) -> tuple[IntArray, IntArray]:
     """Return all pairs (left before right) of rows with one group; groups are contiguous."""
-    edges = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
-    sizes = np.diff(np.r_[edges, len(group)])
+    edges = np.concatenate([[0], 1 + np.flatnonzero(group[1:] != group[:-1]), [len(group)]])
+    edges, sizes = edges[:-1], np.diff(edges)
     end = np.repeat(edges + sizes, sizes)
     following = end - np.arange(len(group)) - 1
     left = np.repeat(np.arange(len(group)), following)

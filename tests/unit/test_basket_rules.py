@@ -151,12 +151,13 @@ def check_rules(table, counts, orders, share, kind):
         assert row["is_redundant"] == (confidence <= max(simpler))
 
 
-def test_wide_projections_are_intersected_in_steps(monkeypatch):
+@pytest.mark.parametrize(("limit", "least"), [("MAX_WORDS", 8), ("MAX_CELLS", 1)])
+def test_what_is_wide_is_taken_in_steps(monkeypatch, limit, least):
     rng = np.random.default_rng(0)
     frame = lines(*("".join(rng.choice(list("abcdefghij"), 6, replace=False)) for _ in range(300)))
     baskets = make_baskets(frame)
     whole = eclat(baskets, 20).as_dict()
-    monkeypatch.setattr("ml.basket.eclat.MAX_WORDS", 8)
+    monkeypatch.setattr(f"ml.basket.eclat.{limit}", least)
     assert eclat(baskets, 20).as_dict() == whole == apriori(baskets, 20).as_dict()
 
 
