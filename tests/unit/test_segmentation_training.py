@@ -312,14 +312,17 @@ def test_online_retail_has_four_segments(shared_data, profiles):
 
 @pytest.mark.slow
 def test_online_retail_reproduces_the_reference(shared_data):
-    """references.md section 3: silhouette and bootstrap index for k = 2..8 (on gross amounts)."""
+    """references.md section 3: silhouette and bootstrap index for k = 2..8 (on gross amounts).
+
+    For k = 8 two optima lie within .06 % of inertia, with silhouettes of .292 and .301: ten starts
+    often end in the worse one.
+    """
     rfm = online_retail(shared_data, "sale").astype({"net_amount": float})
     points = SegmentModel(2).fit(rfm).transform(rfm)
-    rows = search(points)
-    assert rows["silhouette"].tolist()[:6] == pytest.approx(
-        [0.434, 0.338, 0.336, 0.317, 0.314, 0.309], abs=0.001
+    rows = search(points, n_init=100)
+    assert rows["silhouette"].tolist() == pytest.approx(
+        [0.434, 0.338, 0.336, 0.317, 0.314, 0.309, 0.302], abs=0.0015
     )
-    assert rows["silhouette"].iloc[6] == pytest.approx(0.302, abs=0.011)
     reference = np.array([0.98, 0.93, 0.88, 0.81, 0.84, 0.75, 0.67])
     assert (rows["adjusted_rand_index"] > reference - 0.03).all()
     assert choose(rows) == 4
