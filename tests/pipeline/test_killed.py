@@ -81,6 +81,7 @@ def contents(warehouse: LandedWarehouse) -> dict[str, list[tuple]]:
     return found
 
 
+@pytest.mark.slow
 def test_landing_killed_again_and_again_loses_and_doubles_nothing(tiny_home, tmp_path):
     undisturbed = LandedWarehouse(fresh(tiny_home, tmp_path / "one"))
     started = time.monotonic()

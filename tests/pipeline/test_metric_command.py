@@ -97,6 +97,7 @@ def test_the_sql_can_be_seen_and_names_published_tables(tiny_home, monkeypatch, 
         assert db.execute(sql).fetchall()
 
 
+@pytest.mark.slow
 def test_every_metric_answers_by_its_period_and_by_each_dimension(tiny_home):
     """Those that are asked by the same at once; each by all is tests/unit/test_metrics.py."""
     alike: dict[tuple, list[str]] = {}

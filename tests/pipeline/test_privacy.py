@@ -51,6 +51,7 @@ def test_nobody_is_named_below_the_home(tiny_home, people):
     assert people.below(tiny_home) == {}
 
 
+@pytest.mark.slow
 def test_nobody_is_named_below_the_home_in_disguise(tiny_home, people):
     """One value of each column, also in hexadecimal, base64 and the like."""
     longest = {max(values, key=lambda v: (len(v), v)) for values in people.of_column.values()}

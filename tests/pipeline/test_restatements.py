@@ -193,6 +193,7 @@ def test_an_as_of_date_in_the_past_hides_no_later_restatement(days):
     assert march == [("gross_amount", "2025-03-01", 100.0, 107.5)]
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_the_swap_loses_no_restatement_and_doubles_none(days, monkeypatch):
     _late(days)
     with monkeypatch.context() as patch:
@@ -208,6 +209,7 @@ def test_a_run_killed_before_the_swap_loses_no_restatement_and_doubles_none(days
     assert len(_restated(days)) == listed
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_the_swap_is_learned_from_the_published_file(days, monkeypatch):
     _late(days)
     real = publication_assets.publish

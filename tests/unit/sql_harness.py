@@ -57,7 +57,7 @@ def project_manifest(project: Path = PROJECT) -> Any:
     if project == PROJECT:
         return _prepared_manifest()
     with environment_of({"CRM_WAREHOUSE": "warehouse.duckdb"}):
-        result = dbtRunner().invoke(["parse", *_places(Path(mkdtemp()), project)])
+        result = dbtRunner().invoke(["parse", *places_of(Path(mkdtemp()), project)])
     if not result.success:
         raise AssertionError(f"the dbt project does not parse: {result.exception}")
     return result.result
@@ -143,7 +143,7 @@ def environment_of(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _places(scratch: Path, project: Path) -> list[str]:
+def places_of(scratch: Path, project: Path) -> list[str]:
     folders = ["--project-dir", str(project), "--profiles-dir", str(project)]
     # a log and a manifest that nobody reads are a sixth of a build
     silent = ["--quiet", "--log-level-file", "none", "--no-write-json"]
@@ -231,7 +231,7 @@ class SqlWarehouse:
             gc.disable()
             try:
                 result = dbtRunner(manifest=project_manifest(self.project)).invoke(
-                    [command, *_places(self.folder / "target", self.project), *arguments]
+                    [command, *places_of(self.folder / "target", self.project), *arguments]
                 )
             finally:
                 # dbt keeps the file open for its next call; a test wants to read it

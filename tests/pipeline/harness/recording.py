@@ -25,7 +25,7 @@ from crm_pipeline.resources.warehouse import exclusive
 from tests.unit.sql_harness import (
     BEFORE_SCORES,
     PROJECT,
-    _places,
+    places_of,
     as_crm_dbt_does,
     environment_of,
     project_manifest,
@@ -169,7 +169,7 @@ def _listen(warehouse: Any, arguments: list[str], scope: str = "all") -> list[tu
         try:
             result = runner.invoke(
                 [
-                    "build", *_places(warehouse.folder / "target", warehouse.project),
+                    "build", *places_of(warehouse.folder / "target", warehouse.project),
                     "--threads", "1", "--exclude-resource-type", "unit_test",
                     *BEFORE_SCORES, *arguments,
                 ]
