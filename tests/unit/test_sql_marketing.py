@@ -8,6 +8,9 @@ import pytest
 
 from tests.pipeline.landed import LandedWarehouse
 
+pytestmark = pytest.mark.slow
+"""The published files, landed and built: a few seconds each."""
+
 FILES = {
     "email_experiment": ["email_experiment/hillstrom.csv.gz"],
     "marketing_campaign": [

@@ -14,6 +14,9 @@ import pytest
 
 from tests.pipeline.landed import LandedWarehouse
 
+pytestmark = pytest.mark.slow
+"""The published files, landed and built: a few seconds each."""
+
 FILES = ("accounts", "products", "sales_pipeline", "sales_teams")
 NO_UNIT_TESTS = ("build", "--full-refresh", "--exclude-resource-type", "unit_test",
                  "--indirect-selection", "cautious")  # fmt: skip

@@ -46,6 +46,7 @@ def reviews(shared_data, tmp_path_factory: pytest.TempPathFactory) -> LandedWare
     return warehouse
 
 
+@pytest.mark.slow
 def test_reviews_en_have_the_published_mean_and_top_boxes(reviews: LandedWarehouse):
     """23,486 ratings, mean 4.1960, two best boxes .7753 (shared/references.md, section 8)."""
     summary = _summary(reviews)
@@ -93,6 +94,7 @@ def test_every_comment_is_read_from_the_vault_and_its_sentiment_learned(reviews:
     assert scored["content_probability"].between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_reviews_zh_have_the_published_labels(reviews: LandedWarehouse):
     """62,774 reviews of ten categories, 31,728 good and 31,046 bad (shared/data/README.md)."""
     summary = _summary(reviews)
@@ -107,6 +109,7 @@ def test_reviews_zh_have_the_published_labels(reviews: LandedWarehouse):
         assert db.execute(facts).fetchone() == (86_260, 86_260)
 
 
+@pytest.mark.slow
 def test_reviews_are_undated_and_by_nobody(reviews: LandedWarehouse):
     assert reviews.value("select count(*) from marts.satisfaction_monthly") == 0
     assert reviews.value("select count(*) from marts.customer_satisfaction") == 0
@@ -114,6 +117,7 @@ def test_reviews_are_undated_and_by_nobody(reviews: LandedWarehouse):
     assert reviews.value("select count(*) from marts.dim_products where not is_stub") == 1_216
 
 
+@pytest.mark.slow
 def test_what_is_known_of_a_comment_is_its_scores(reviews: LandedWarehouse):
     """845 reviews in English and one in Chinese have no text (shared/data/README.md)."""
     columns = reviews.frame(
@@ -127,6 +131,7 @@ def test_what_is_known_of_a_comment_is_its_scores(reviews: LandedWarehouse):
     assert summary.loc[1, "comment_count"] == 62_774 - 1
 
 
+@pytest.mark.slow
 def test_sentiment_follows_the_scores(reviews: LandedWarehouse):
     """The better the score, the better the words, in both languages."""
     by_score = reviews.frame(

@@ -190,6 +190,7 @@ def _time(text: str) -> datetime:
     return datetime.strptime(text, "%d/%m/%Y %H:%M")  # noqa: DTZ007
 
 
+@pytest.mark.slow
 def test_events_fold_to_tickets(incidents):
     warehouse, path = incidents
     log = _log(path)
@@ -232,6 +233,7 @@ def _story(updates: list[dict[str, str]]) -> tuple[datetime, datetime, datetime,
     return answer, resolved, closed, reopened, states
 
 
+@pytest.mark.slow
 def test_each_ticket_tells_the_story_of_its_updates(incidents):
     warehouse, path = incidents
     log = _log(path)
@@ -254,6 +256,7 @@ def test_each_ticket_tells_the_story_of_its_updates(incidents):
     assert sum(stories[number][2] != closed for number, closed in said.items()) < 80
 
 
+@pytest.mark.slow
 def test_the_backlog_is_who_is_open_at_the_end_of_the_day(incidents):
     warehouse, _ = incidents
     daily = warehouse.frame("select * from marts.service_daily order by date_on")
@@ -272,6 +275,7 @@ def test_the_backlog_is_who_is_open_at_the_end_of_the_day(incidents):
     assert (daily.opened_count.sum(), daily.backlog_count.max() > 1000) == (24_918, True)
 
 
+@pytest.mark.slow
 def test_monthly_times_and_rates(incidents):
     warehouse, _ = incidents
     tickets = warehouse.frame("select * from marts.fct_tickets")
@@ -298,6 +302,7 @@ def test_monthly_times_and_rates(incidents):
     assert pd.isna(monthly.complaint_rate).all()
 
 
+@pytest.mark.slow
 def test_contacts_and_the_timeline_hold_every_ticket_once(incidents):
     warehouse, _ = incidents
     contacts = "select sum(contact_count) from marts."

@@ -185,6 +185,7 @@ def test_everything_is_built_of_online_retail(retailer: SqlWarehouse):
     retailer.build()
 
 
+@pytest.mark.slow
 def test_online_retail_adds_up_to_the_published_total(retailer: SqlWarehouse):
     """Counts and total of the data set's own page, as shared/data/README.md quotes them."""
     one = retailer.frame(
@@ -205,6 +206,7 @@ def test_online_retail_adds_up_to_the_published_total(retailer: SqlWarehouse):
     assert one.total == pytest.approx(9_747_747.934, abs=0.0005)
 
 
+@pytest.mark.slow
 def test_online_retail_names_are_those_of_sales_and_fees_are_no_goods(retailer: SqlWarehouse):
     names = retailer.frame(
         "select replace(product_key, 'online_retail:', '') as code, product_name, is_merchandise "
@@ -219,6 +221,7 @@ def test_online_retail_names_are_those_of_sales_and_fees_are_no_goods(retailer: 
     assert names.is_merchandise.mean() > 0.99
 
 
+@pytest.mark.slow
 def test_cdnow_counts_each_purchase_once_in_whatever_zone(shared_data, tmp_path: Path):
     """69,659 purchases worth 2,500,315.63 (shared/data/README.md), the sample's among them."""
     settings = {"as_of": date(1998, 6, 30), "currency": "USD"}

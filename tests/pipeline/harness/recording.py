@@ -25,9 +25,9 @@ from crm_pipeline.resources.warehouse import exclusive
 from tests.unit.sql_harness import (
     BEFORE_SCORES,
     PROJECT,
-    places_of,
     as_crm_dbt_does,
     environment_of,
+    places_of,
     project_manifest,
 )
 
