@@ -4,7 +4,9 @@
 
 ``WAREHOUSE`` is a copy, which is changed: what dbt made in it is dropped, then every model, seed
 and data test that the stage's ``run_results.json`` lists is executed in the same order, with the
-settings of ``profiles.yml``. Prints seconds, CPU seconds and the slowest statements as JSON.
+settings of ``profiles.yml``. Of an incremental model that was built in part, the part is made
+and the table stays: its SQL may read it. Prints seconds, CPU seconds and the slowest statements
+as JSON.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ def _plain(given: dict[str, Any]) -> dict[str, Any]:
 def statements(target: Path, con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
     """Return (node, SQL) of a stage, in the order in which dbt began them."""
     nodes = json.loads((target / "manifest.json").read_bytes())["nodes"]
-    results = json.loads((target / "run_results.json").read_bytes())["results"]
-    results = [result for result in results if result["timing"]]
+    run = json.loads((target / "run_results.json").read_bytes())
+    results = [result for result in run["results"] if result["timing"]]
     results.sort(key=lambda result: result["timing"][-1]["started_at"])
     found = []
     for result in results:
@@ -66,21 +68,26 @@ def statements(target: Path, con: duckdb.DuckDBPyConnection) -> list[tuple[str, 
                 f"create or replace table {relation} as from read_csv('{file}', "
                 f"header = true, types = {{{types}}})"
             )
+        elif _stays(node, run):
+            sql = f"create or replace temp table part as {result['compiled_code']}"
         else:
             sql = f"create or replace {kind} {relation} as {result['compiled_code']}"
         found.append((name, sql))
     return found
 
 
+def _stays(node: dict[str, Any], run: dict[str, Any]) -> bool:
+    return node["config"]["materialized"] == "incremental" and not run["args"].get("full_refresh")
+
+
 def clear(con: duckdb.DuckDBPyConnection, target: Path) -> None:
     """Drop what the stage makes, so that both sides begin with what landed."""
     nodes = json.loads((target / "manifest.json").read_bytes())["nodes"]
-    made = [
-        nodes[result["unique_id"]]
-        for result in json.loads((target / "run_results.json").read_bytes())["results"]
-    ]
+    run = json.loads((target / "run_results.json").read_bytes())
+    made = [nodes[result["unique_id"]] for result in run["results"]]
     for node in made:
-        if node.get("relation_name") and node["resource_type"] != "test":
+        is_relation = node.get("relation_name") and node["resource_type"] != "test"
+        if is_relation and not _stays(node, run):
             kind = "view" if node["config"]["materialized"] == "view" else "table"
             con.execute(f"drop {kind} if exists {node['relation_name']} cascade")
     for schema in sorted({node["schema"] for node in made if node["resource_type"] != "test"}):
