@@ -64,12 +64,14 @@ def run_everything(
     from crm_pipeline.defs.quality.accountable import accountable
     from crm_pipeline.progress import report
     from crm_pipeline.refusals import report_failure
+    from crm_pipeline.resources.event_log import kept_open
     from crm_pipeline.resources.leaks import free_leaked_slots, living_process
 
     check_sources(settings, sources)
     wait_until_settled(settings.inbox, CONTRACTS, only=set(sources or settings.sources))
     with (
         opened_instance(settings.dagster_home) as instance,
+        kept_open(instance),
         living_process(settings.dagster_home) as tags,
         _output_to(settings) as log,
     ):
