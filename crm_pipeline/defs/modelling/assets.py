@@ -144,13 +144,11 @@ def champion_asset(spec: ModelSpec) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult]:
         from ml.evaluation.gate import decide
 
-        with plain_failures():
-            with warehouse.reader() as db:
-                settings = run_settings(db)
-                row = db.execute(
-                    "select model_version from control.model_candidates where model = ?",
-                    [spec.name],
-                ).fetchone()
+        with plain_failures(), warehouse.writer() as db:
+            settings = run_settings(db)
+            row = db.execute(
+                "select model_version from control.model_candidates where model = ?", [spec.name]
+            ).fetchone()
             version = row[0] if row else ""
             candidate = tracking.candidate(spec.name, version)
             if candidate is None:
@@ -161,16 +159,13 @@ def champion_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 decision = "promoted" if decided.promoted else "refused"
                 reason = decided.reason
                 tracking.decide(spec.name, version, promoted=decided.promoted, reason=reason)
-            card = None
+            save_decision(
+                db, model=spec.name, model_version=version, decision=decision, reason=reason
+            )
             if decision == "promoted":
                 card = _card(spec, candidate, settings, reason)
                 tracking.describe(spec.name, version, card)
-            with warehouse.writer() as db:
-                save_decision(
-                    db, model=spec.name, model_version=version, decision=decision, reason=reason
-                )
-                if card is not None:
-                    save_card(db, model=spec.name, model_version=version, card=card)
+                save_card(db, model=spec.name, model_version=version, card=card)
         context.log.info(f"{spec.name} {version}: {reason}")
         yield dg.MaterializeResult(
             metadata={"model_version": version, "decision": decision, "reason": reason},
