@@ -31,19 +31,21 @@ class Calibration(BaseEstimator):
         """Use ``method``."""
         self.method = method
 
-    def fit(self, score: FloatArray, outcome: FloatArray) -> Calibration:
+    def fit(
+        self, score: FloatArray, outcome: FloatArray, weight: FloatArray | None = None
+    ) -> Calibration:
         """Learn from log-odds of rows that the model did not see, and their outcomes."""
         if self.method not in METHODS:
             raise ValueError(f"unknown calibration {self.method!r}; known: {METHODS}")
         if self.method == "sigmoid":
             platt = LogisticRegression(C=1e6, solver="newton-cholesky", tol=1e-8).fit(
-                score.reshape(-1, 1), outcome
+                score.reshape(-1, 1), outcome, weight
             )
             self.slope_ = float(platt.coef_[0, 0])
             self.shift_ = float(platt.intercept_[0])
         elif self.method == "isotonic":
             steps = IsotonicRegression(y_min=_EDGE, y_max=1 - _EDGE, out_of_bounds="clip")
-            self.steps_ = steps.fit(score, outcome)
+            self.steps_ = steps.fit(score, outcome, weight)
         return self
 
     def apply(self, score: FloatArray) -> FloatArray:
@@ -56,7 +58,10 @@ class Calibration(BaseEstimator):
 
 
 def choose_calibration(
-    score: FloatArray, outcome: FloatArray, half: NDArray[np.bool_]
+    score: FloatArray,
+    outcome: FloatArray,
+    half: NDArray[np.bool_],
+    weight: FloatArray | None = None,
 ) -> tuple[str, dict[str, float]]:
     """Choose a method by the log-loss on customers that neither model nor map has seen.
 
@@ -64,6 +69,7 @@ def choose_calibration(
         score: Held-out log-odds.
         outcome: 0 or 1.
         half: ``key_halves`` of the rows; the map is learned on one, judged on the other.
+        weight: How many each row stands for; one each if not given.
 
     Returns:
         The method, and the log-loss of each.
@@ -73,9 +79,10 @@ def choose_calibration(
         probability = np.empty(len(score))
         for out in (False, True):
             seen = half != out
-            map_ = Calibration(method).fit(score[seen], outcome[seen])
+            weights = None if weight is None else weight[seen]
+            map_ = Calibration(method).fit(score[seen], outcome[seen], weights)
             probability[~seen] = expit(map_.apply(score[~seen]))
-        losses[method] = log_loss(outcome, probability)
+        losses[method] = log_loss(outcome, probability, weight)
     best = "none"
     for method in METHODS[1:]:
         if losses[method] < losses[best] - SMALLEST_GAIN:

@@ -56,7 +56,7 @@ def decide(result: TrainingResult) -> GateDecision:
     * Forecast: lower scaled error than the seasonal naive forecast and than the champion (paired t
       on weeks of targets), intervals that hold nearly what they promise, and a total that is not
       forecast worse than by the seasonal naive one.
-    * Win probability: as churn.
+    * Win probability: as churn; among its baselines is the best single rate in hindsight.
     * Uplift: a Qini whose bootstrap interval lies above 0, that of random order, and a higher
       Qini than the response model's and the champion's (paired bootstrap).
     * Sentiment: as churn.

@@ -47,6 +47,12 @@ def _pair(first: ArrayLike, second: ArrayLike) -> tuple[FloatArray, FloatArray]:
     return left, right
 
 
+def _mean(values: FloatArray, weight: ArrayLike | None) -> float:
+    if weight is None:
+        return float(values.mean())
+    return float(np.average(values, weights=np.asarray(weight, dtype=float)))
+
+
 def log_losses(outcome: ArrayLike, probability: ArrayLike) -> FloatArray:
     """Return the per-row log-loss (nats); probabilities are clipped at ``PROBABILITY_FLOOR``."""
     y, p = _pair(outcome, probability)
@@ -54,26 +60,37 @@ def log_losses(outcome: ArrayLike, probability: ArrayLike) -> FloatArray:
     return -(y * np.log(p) + (1 - y) * np.log1p(-p))
 
 
-def log_loss(outcome: ArrayLike, probability: ArrayLike) -> float:
-    """Return the mean log-loss (nats)."""
-    return float(log_losses(outcome, probability).mean())
+def log_loss(outcome: ArrayLike, probability: ArrayLike, weight: ArrayLike | None = None) -> float:
+    """Return the mean log-loss (nats), each row counting by its weight."""
+    return _mean(log_losses(outcome, probability), weight)
 
 
-def brier(outcome: ArrayLike, probability: ArrayLike) -> float:
+def brier(outcome: ArrayLike, probability: ArrayLike, weight: ArrayLike | None = None) -> float:
     """Return the Brier score: the mean squared error of the probability."""
     y, p = _pair(outcome, probability)
-    return float(np.mean((y - p) ** 2))
+    return _mean((y - p) ** 2, weight)
 
 
-def roc_auc(outcome: ArrayLike, score: ArrayLike) -> float:
+def roc_auc(outcome: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> float:
     """Return the area under the ROC curve (ties count half); NaN with one class only."""
     y, s = _pair(outcome, score)
+    if weight is not None:
+        return _weighted_auc(y, s, np.asarray(weight, dtype=float))
     positives = float(y.sum())
     negatives = y.size - positives
     if positives == 0 or negatives == 0:
         return float("nan")
     ranks = stats.rankdata(s)
     return float((ranks[y == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def _weighted_auc(y: FloatArray, s: FloatArray, weight: FloatArray) -> float:
+    levels, group = np.unique(s, return_inverse=True)
+    positive = np.bincount(group, weights=weight * y, minlength=levels.size)
+    negative = np.bincount(group, weights=weight * (1 - y), minlength=levels.size)
+    pairs = positive.sum() * negative.sum()
+    below = negative.cumsum() - negative / 2
+    return float((positive * below).sum() / pairs) if pairs > 0 else float("nan")
 
 
 def pr_auc(outcome: ArrayLike, score: ArrayLike) -> float:
@@ -88,35 +105,50 @@ def pr_auc(outcome: ArrayLike, score: ArrayLike) -> float:
     return float(np.sum(hits / total * hits.cumsum() / seen))
 
 
-def calibration_table(outcome: ArrayLike, probability: ArrayLike, bins: int = 10) -> pd.DataFrame:
-    """Return predicted and observed rates in equal-count bins of the probability.
+def calibration_table(
+    outcome: ArrayLike,
+    probability: ArrayLike,
+    bins: int = 10,
+    weight: ArrayLike | None = None,
+) -> pd.DataFrame:
+    """Return predicted and observed rates in bins of the probability that weigh alike.
 
     A row's bin comes from its mid-rank, so equal probabilities share a bin.
 
     Returns:
         One row per non-empty bin, ascending: ``bin`` (from 0), ``row_count``,
-        ``predicted_rate``, ``observed_rate``.
+        ``predicted_rate``, ``observed_rate``, ``weight`` (the sum of its rows').
     """
     y, p = _pair(outcome, probability)
-    number = np.floor(bins * (stats.rankdata(p) - 0.5) / y.size).astype(int)
+    w = np.ones(y.size) if weight is None else np.asarray(weight, dtype=float)
+    levels, group = np.unique(p, return_inverse=True)
+    of_level = np.bincount(group, weights=w, minlength=levels.size)
+    middle = of_level.cumsum() - of_level / 2
+    number = np.floor(bins * middle / of_level.sum()).astype(int)[group]
     count = np.bincount(number, minlength=bins)
     used = count > 0
-    size = count[used]
+    mass = np.bincount(number, weights=w, minlength=bins)[used]
     return pd.DataFrame(
         {
             "bin": np.flatnonzero(used),
-            "row_count": size,
-            "predicted_rate": np.bincount(number, weights=p, minlength=bins)[used] / size,
-            "observed_rate": np.bincount(number, weights=y, minlength=bins)[used] / size,
+            "row_count": count[used],
+            "predicted_rate": np.bincount(number, weights=w * p, minlength=bins)[used] / mass,
+            "observed_rate": np.bincount(number, weights=w * y, minlength=bins)[used] / mass,
+            "weight": mass,
         }
     )
 
 
-def calibration_error(outcome: ArrayLike, probability: ArrayLike, bins: int = 10) -> float:
-    """Return the mean distance of predicted and observed rate over ``bins`` equal-count bins."""
-    table = calibration_table(outcome, probability, bins)
+def calibration_error(
+    outcome: ArrayLike,
+    probability: ArrayLike,
+    bins: int = 10,
+    weight: ArrayLike | None = None,
+) -> float:
+    """Return the mean distance of predicted and observed rate over the bins of the table."""
+    table = calibration_table(outcome, probability, bins, weight)
     gap = (table["predicted_rate"] - table["observed_rate"]).abs()
-    return float((gap * table["row_count"]).sum() / table["row_count"].sum())
+    return float((gap * table["weight"]).sum() / table["weight"].sum())
 
 
 def gain_curve(outcome: ArrayLike, score: ArrayLike) -> tuple[FloatArray, FloatArray]:

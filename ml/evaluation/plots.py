@@ -18,14 +18,16 @@ def _figure() -> Figure:
     return figure
 
 
-def calibration_figure(outcome: ArrayLike, probabilities: Mapping[str, ArrayLike]) -> Figure:
-    """Draw observed against predicted rates in ten equal-count bins, one line a model."""
+def calibration_figure(
+    outcome: ArrayLike, probabilities: Mapping[str, ArrayLike], weight: ArrayLike | None = None
+) -> Figure:
+    """Draw observed against predicted rates in ten bins that weigh alike, one line a model."""
     figure = _figure()
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle=":")
     for name, probability in probabilities.items():
-        table = calibration_table(outcome, probability)
-        error = calibration_error(outcome, probability)
+        table = calibration_table(outcome, probability, weight=weight)
+        error = calibration_error(outcome, probability, weight=weight)
         axes.plot(
             table["predicted_rate"].to_numpy(),
             table["observed_rate"].to_numpy(),

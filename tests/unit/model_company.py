@@ -194,7 +194,7 @@ def _uplift(seed: int) -> Example:
 
 
 def _win_probability(seed: int) -> Example:
-    frames = {"states": states_of(1400, seed=seed)}
+    frames = {"states": states_of(seed=seed)}
     return Example(_settings(date(2024, 12, 31)), frames, frames)
 
 

@@ -32,6 +32,17 @@ def test_no_metric_depends_on_the_order_of_rows(drawn):
         assert measure(y[mixed], p[mixed]) == pytest.approx(measure(y, p), abs=1e-12), name
 
 
+def test_a_weight_is_a_repetition(drawn):
+    y, p = drawn
+    weight = np.random.default_rng(1).integers(1, 5, len(y))
+    for name in ("log_loss", "brier", "roc_auc", "calibration_error"):
+        measure = getattr(metrics, name)
+        repeated = measure(np.repeat(y, weight), np.repeat(p, weight))
+        assert measure(y, p, weight=weight) == pytest.approx(repeated, abs=1e-12), name
+        assert measure(y, p, weight=np.full(len(y), 3.0)) == pytest.approx(measure(y, p)), name
+    assert np.isnan(metrics.roc_auc(np.ones(5), np.arange(5.0), np.ones(5)))
+
+
 def test_calibration_error_of_a_constant_is_its_bias():
     y = np.array([1.0, 0, 0, 0] * 50)
     assert metrics.calibration_error(y, np.full(200, 0.4)) == pytest.approx(0.15)

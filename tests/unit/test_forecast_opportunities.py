@@ -13,22 +13,31 @@ from ml.evaluation.gate import decide
 from ml.forecast.opportunities.durations import Durations
 from ml.forecast.opportunities.model import SKOPS_TRUSTED_TYPES
 from ml.forecast.opportunities.scoring import score_opportunities
-from ml.forecast.opportunities.snapshots import FEATURES, checked, outcomes, snapshot
+from ml.forecast.opportunities.snapshots import (
+    FEATURES,
+    checked,
+    labelled,
+    outcomes,
+    snapshot,
+)
 from ml.forecast.opportunities.training import train_win_probability
 
 AS_OF = "2024-12-31"
 START = pd.Timestamp("2023-01-01")
 
 
-def states_of(size=1400, signal=1.6, seed=0, later=False):
-    """Opportunities of two years whose owner and stage decide how likely they are won."""
+def states_of(size=3000, signal=1.6, seed=0, later=False, days=(40, 40)):
+    """Opportunities of two years whose owner and stage decide how likely they are won.
+
+    ``days``: how long winning and losing take in the mean.
+    """
     rng = np.random.default_rng(seed)
     opened = START + pd.to_timedelta(rng.integers(0, 730, size), unit="D")
     owner = rng.integers(0, 8, size)
-    took = rng.geometric(1 / 40, size)
     passes = rng.random(size) < 0.6
     odds = signal * (owner - 3.5) / 3.5 + signal * (passes - 0.6)
     won = rng.random(size) < 1 / (1 + np.exp(-odds))
+    took = rng.geometric(1 / np.where(won, *days))
     closed = opened + pd.to_timedelta(took, unit="D")
     frame = pd.DataFrame(
         {
@@ -73,6 +82,44 @@ def test_with_signal_it_is_promoted_and_calibrated():
     figures = trained().evaluation.set_index("metric")
     assert figures.loc["roc_auc", "value"] > 0.65
     assert trained().gate.figures["calibration_error"] <= 0.05
+
+
+def test_what_is_open_is_won_as_often_as_is_said_though_losing_takes_longer(monkeypatch):
+    """Of what is decided by a day more is won than of what is open on it."""
+    everything = states_of(size=6000, days=(30, 90), later=True)
+    first = everything.drop_duplicates("opportunity_key").set_index("opportunity_key")
+    won = first["is_won"].astype(float)
+    took = (first["closed_on"] - first["opened_on"]).dt.days
+    open_ones = float((won * took).sum() / took.sum())
+    assert open_ones < won.mean() - 0.2
+    states = states_of(size=6000, days=(30, 90))
+
+    def observed(result):
+        return result.evaluation.set_index("metric").loc["observed_rate", "value"]
+
+    result = train_win_probability(states, as_of=AS_OF)
+    assert decide(result).promoted
+    assert observed(result) == pytest.approx(open_ones, abs=0.015)
+    scored = score_opportunities(result.estimator, states, AS_OF)
+    truth = won.reindex(scored["opportunity_key"])
+    assert scored["win_probability"].mean() == pytest.approx(truth.mean(), abs=0.03)
+    # what was decided alone, as if it stood for itself
+    monkeypatch.setattr("ml.forecast.opportunities.snapshots.MAX_WEIGHT", 1.0)
+    assert observed(train_win_probability(states, as_of=AS_OF)) > open_ones + 0.02
+
+
+def test_weights_are_the_inverse_share_of_those_followed_as_long():
+    """By hand: ten days apart, decided after 5 or 25 days, looked at on the thirtieth."""
+    days = [pd.Timestamp("2024-01-01") + pd.Timedelta(days=d) for d in (0, 10, 20)]
+    frame = states_of(size=2).drop_duplicates("opportunity_key").assign(
+        opened_on=days[0], entered_on=days[0], is_won=[True, False],
+        closed_on=[days[0] + pd.Timedelta(days=25), days[0] + pd.Timedelta(days=45)],
+    )  # fmt: skip
+    states = checked(frame)
+    rows = labelled(states, outcomes(states), days, days[0] + pd.Timedelta(days=30))
+    # six snapshots, two each followed for 30, 20 and 10 days; those of the second are not decided
+    assert rows["key"].tolist() == ["s:00000"] * 3
+    assert rows["weight"].tolist() == pytest.approx([6 / 2, 6 / 4, 6 / 6])
 
 
 def test_without_signal_it_is_refused():

@@ -58,7 +58,11 @@ def test_the_only_christmas_is_in_no_model_and_the_gate_says_no(online_retail):
 
 
 def test_crm_sales_holds_almost_no_signal(shared_data):
-    """8,800 made-up opportunities (Maven Analytics): win rates of owners hardly differ."""
+    """8,800 made-up opportunities (Maven Analytics): win rates of owners hardly differ.
+
+    Less are won in the end than in the training, which the model happens to see better than the
+    base rate does; but it tells none apart.
+    """
     folder = "crm_sales_opportunities/"
     rows = pd.read_csv(shared_data(folder + "sales_pipeline.csv.gz"))
     rows = rows.merge(
@@ -87,7 +91,8 @@ def test_crm_sales_holds_almost_no_signal(shared_data):
     )
     result = train_win_probability(states, as_of="2017-12-31")
     assert result.status == "trained"
-    assert not decide(result).promoted
-    area = result.evaluation.set_index("metric").loc["roc_auc", "value"]
-    assert 0.48 < area < 0.60
+    decided = decide(result)
+    assert not decided.promoted
+    assert "does not beat the best single rate" in decided.reason
+    assert 0.48 < result.evaluation.set_index("metric").loc["roc_auc", "value"] < 0.60
     assert "look ahead" not in result.reason

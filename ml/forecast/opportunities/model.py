@@ -118,10 +118,10 @@ class WinModel(ClassifierMixin, BaseEstimator):
         self.evaluated_: WinModel | None = None
         return self
 
-    def calibrate(self, score: FloatArray, won: FloatArray) -> WinModel:
+    def calibrate(self, score: FloatArray, won: FloatArray, weight: FloatArray) -> WinModel:
         """Learn the map of ``calibration`` from scores of rows that a fit like this did not see."""
         with threadpool_limits(1):
-            self.calibration_ = Calibration(self.calibration).fit(score, won)
+            self.calibration_ = Calibration(self.calibration).fit(score, won, weight)
         return self
 
     def decision_function(self, rows: pd.DataFrame) -> FloatArray:

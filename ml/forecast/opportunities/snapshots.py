@@ -1,6 +1,7 @@
 """Opportunities (or leads) as they stood on a day, from what was known on it.
 
-Belongs here: what is open on a day, its features, and (later) its outcome. Does not: any model.
+Belongs here: what is open on a day, its features, (later) its outcome, and for how many it stands
+once others are still open. Does not: any model.
 What an opportunity is worth is no feature: several sources write it down only when it is won.
 """
 
@@ -12,13 +13,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.forecast.opportunities.kinds import OPPORTUNITY, Kind
+from ml.forecast.opportunities.kinds import LEAD, OPPORTUNITY, Kind
 
 FloatArray = NDArray[np.float64]
 
 PRIOR_DECISIONS = 20.0
 """A group's rate is drawn towards the company's as by so many decisions."""
 FEATURES = OPPORTUNITY.features
+MAX_WEIGHT = 10.0
+"""A rare late decision stands for so many at most, or a few would decide everything."""
 DAYS = ("opened_on", "closed_on", "entered_on", "known_on")
 
 
@@ -117,12 +120,21 @@ def labelled(
 ) -> pd.DataFrame:
     """Return the snapshots of several days, where the outcome is known by ``known_on``.
 
-    Later decisions and stages are not looked at.
+    Later decisions and stages are not looked at. What is decided slowly is known less often, and
+    may be lost more often: each row has a ``weight``, the inverse share of all snapshots that have
+    been followed for as long as its decision took (inverse probability of censoring: Robins &
+    Rotnitzky 1992; Graf et al. 1999). Of leads all whose horizon is over are known: each weighs 1.
     """
     parts = [snapshot(states, ones, day, kind) for day in days]
     parts = [part for part in parts if len(part)]
     if not parts:
-        return pd.DataFrame()
+        return pd.DataFrame({"key": [], "won": []})
     rows = pd.concat(parts).reset_index()
-    known = rows["is_decided"] & (rows["known_on"] <= known_on)
-    return rows[known].reset_index(drop=True)
+    is_known = (rows["is_decided"] & (rows["known_on"] <= known_on)).to_numpy()
+    known = rows[is_known].reset_index(drop=True)
+    if kind is LEAD:
+        return known.assign(weight=1.0)
+    followed = np.sort((known_on - rows["cut_off_on"]).dt.days.to_numpy(dtype=float))
+    took = (known["known_on"] - known["cut_off_on"]).dt.days.to_numpy(dtype=float)
+    reach = 1 - np.searchsorted(followed, took, side="left") / len(followed)
+    return known.assign(weight=np.minimum(1 / reach, MAX_WEIGHT))
