@@ -249,7 +249,7 @@ def _choose(
             losses.append(float("nan"))
             continue
         model = WinModel(**recipe, seed=seed, kind=data.kind.name).fit(
-            before, before["won"], _shared(before)
+            before, before["won"], before["weight"]
         )
         score = model.decision_function(after)
         scores.append(score)
@@ -268,12 +268,6 @@ def _choose(
     return CANDIDATES[best], table, HeldOut(method, scores[best], won, weight)
 
 
-def _shared(rows: pd.DataFrame) -> FloatArray:
-    """Weights that add up to the number of keys: twenty snapshots of one are no twenty cases."""
-    weight = rows["weight"].to_numpy(dtype=float)
-    return weight * (rows["key"].nunique() / weight.sum())
-
-
 def _fit(
     recipe: dict[str, Any],
     held_out: HeldOut,
@@ -283,7 +277,7 @@ def _fit(
     seed: int,
 ) -> WinModel:
     model = WinModel(**recipe, calibration=held_out.method, seed=seed, kind=data.kind.name)
-    model.fit(rows, rows["won"].to_numpy(dtype=float), _shared(rows))
+    model.fit(rows, rows["won"].to_numpy(dtype=float), rows["weight"].to_numpy(dtype=float))
     if held_out.method != "none":
         model.calibrate(held_out.score, held_out.won, held_out.weight)
     model.known_until_ = str(known_on.date())
