@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks [NAME...] [--sizes 1,4,16,32] [--quick]
 
-``--help`` lists the names; all by default, about an hour on two cores. ``--quick``: sizes 1 and 4,
-20 fits and permutations. A target that is missed is printed, never an error; what could not be
+``--help`` lists the names; all by default, some three hours on two cores. ``--quick``: sizes 1
+and 4, 20 fits and permutations. A target that is missed is printed, never an error; what could not be
 measured is one, once the others are.
 """
 
@@ -130,7 +130,7 @@ def main() -> None:
             failed.append(name)
             print(f"{name}: {error}")
         except Exception:
-            # the others take the better part of an hour: they are not lost for this one
+            # the others take hours: they are not lost for this one
             failed.append(name)
             traceback.print_exc()
         report.save(options.folder / "benchmarks.json")
