@@ -3,8 +3,8 @@
     python -m tests.benchmarks [NAME...] [--sizes 1,4,16,32] [--quick]
 
 ``--help`` lists the names; all by default, some three hours on two cores. ``--quick``: sizes 1
-and 4, 20 fits and permutations. A target that is missed is printed, never an error; what could not be
-measured is one, once the others are.
+and 4, 20 fits and permutations. A target that is missed is printed, never an error; what could
+not be measured is one, once the others are.
 """
 
 from __future__ import annotations
