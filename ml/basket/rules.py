@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from ml.basket.baskets import IntArray, Itemsets
+from ml.basket.fisher import fisher_greater
 
 Consequents = Literal["one", "all"]
 FloatArray = NDArray[np.float64]
@@ -124,7 +124,7 @@ def _figures(
     share = consequent / orders
     with np.errstate(divide="ignore", invalid="ignore"):
         conviction = np.where(confidence < 1, (1 - share) / (1 - confidence), np.inf)
-    p_value = np.minimum(stats.hypergeom.sf(both - 1, orders, antecedent, consequent), 1.0)
+    p_value = fisher_greater(orders, antecedent, consequent, both)
     adjusted = p_value * np.repeat(compared, [len(left) for left, _ in parts])
     return pd.DataFrame(
         {

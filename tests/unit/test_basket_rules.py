@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from ml.basket import product_rules as told
 from ml.basket.baskets import make_baskets, min_count
 from ml.basket.eclat import TooManySetsError, eclat
+from ml.basket.fisher import fisher_greater
 from ml.basket.miners import apriori, fp_growth
 from ml.basket.product_rules import COLUMNS, frequent_products, product_rules
 from ml.basket.rules import association_rules, possible_rules
@@ -168,6 +170,31 @@ def test_more_sets_than_allowed_is_an_error():
         with pytest.raises(TooManySetsError):
             eclat(baskets, 9, max_sets=most)
     assert len(eclat(baskets, 9, max_sets=255)) == 255
+
+
+# --- Fisher's test ---
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), orders=st.sampled_from([1, 2, 7, 60, 171, 9835, 200_000, 3_000_000]))
+def test_fishers_p_is_scipys(data, orders):
+    a, c = (data.draw(st.integers(1, orders)) for _ in range(2))
+    fewest, most = max(0, a + c - orders), min(a, c)
+    expected = round(a * c / orders)
+    near = st.integers(max(fewest, expected - 40), min(most, expected + 200))
+    k = data.draw(near | st.integers(fewest, most) | st.just(fewest) | st.just(most))
+    [p] = fisher_greater(orders, *(np.array([x]) for x in (a, c, k)))
+    want = min(float(stats.hypergeom.sf(k - 1, orders, a, c)), 1.0)
+    assert p == pytest.approx(want, rel=1e-6, abs=1e-290)
+
+
+def test_fishers_p_of_many_is_that_of_each():
+    rng = np.random.default_rng(4)
+    a, c = rng.integers(1, 500, 300), rng.integers(1, 900, 300)
+    k = rng.integers(np.maximum(0, a + c - 1000), np.minimum(a, c) + 1)
+    each = [fisher_greater(1000, a[[i]], c[[i]], k[[i]])[0] for i in range(300)]
+    assert fisher_greater(1000, a, c, k).tolist() == each
+    assert len(fisher_greater(1000, a[:0], c[:0], k[:0])) == 0
 
 
 # --- figures ---
