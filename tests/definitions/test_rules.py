@@ -12,6 +12,7 @@ import yaml
 
 from crm_pipeline.dbt_command import PROJECT
 from crm_pipeline.defs.landing.assets import CHECK
+from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.defs.modelling.registered import ANALYSES, MODELS
 from crm_pipeline.defs.publication.assets import OWN_CHECK
 from crm_pipeline.defs.quality.accountable import accountable
@@ -35,6 +36,7 @@ READ_WHOLE = (
     "stg_marketing_campaign__campaign_touches",
 )
 """Staging models that name nothing to rebuild them by: any change rebuilds everything."""
+OWN_KEY = r"customer_key\('\w+',\s*'(?:\w+\.)?(\w+)'\)\s*\}\}\s+as customer_key"
 SOURCES = sorted(path.name for path in (PROJECT / "models/staging").iterdir() if path.is_dir())
 
 
@@ -253,6 +255,23 @@ def test_what_incremental_models_keep_is_read_from_touched_keys_only(manifest):
     look_ups = ("__campaigns", "__companies", "__customer_links", "__exchange_rates", "__owners")
     declared = [name for name in declared if not name.endswith(look_ups)]
     assert all(name.startswith(READ_WHOLE) for name in declared), declared
+
+
+def test_whoever_a_row_is_of_can_be_forgotten(manifest):
+    """The column that a staging model makes its customer's key of is the one that identifies."""
+    contracts = sources_from_manifest(manifest)
+    tables = {(t.source, t.name): t for source in contracts.values() for t in source.tables}
+    checked = 0
+    for unique_id, node in manifest["nodes"].items():
+        if not node["name"].startswith("stg_") or node["resource_type"] != "model":
+            continue
+        parents = [manifest["sources"].get(one) for one in manifest["parent_map"][unique_id]]
+        raw = [tables[p["source_name"], p["name"]] for p in parents if p and p["schema"] == "raw"]
+        identify = {column.name for t in raw if (column := t.identity_of("customer"))}
+        made = set(re.findall(OWN_KEY, node["raw_code"])) if raw else set()
+        assert made <= identify, node["name"]
+        checked += len(made)
+    assert checked > 20
 
 
 def test_disabling_a_source_changes_neither_keys_nor_lineage(repository):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crm_pipeline.defs.landing.guard import ERASED
+from crm_pipeline.defs.publication.knowledge import learn_documents
 from crm_pipeline.errors import UserError
 from crm_pipeline.vault.keys import KEY_FILE, find_keys, parse_key
 from crm_pipeline.vault.phones import e164
@@ -155,6 +156,33 @@ def test_who_was_forgotten_leaves_landing_with_their_documents(company):
     }
     assert in_vault(company, "people", 2) == {}
     assert in_vault(company, "people", 4)["full_name"] == "Bo Berg"
+
+
+def test_what_is_known_of_their_documents_goes_whatever_column_names_them_first(tmp_path):
+    payments = """
+      - name: payments
+        config: {meta: {files: ["payments*"]}}
+        columns:
+          - {name: id, data_type: varchar, config: {meta: {identifies: customer}}}
+          - {name: order_no, data_type: varchar, config: {meta: {identifies: order}}}
+"""
+    company = Company(tmp_path, contracts_of(SOURCES + payments.lstrip("\n")))
+    company.put("orders.csv", ORDERS)
+    company.put("lines.csv", LINES)
+    company.put("payments.csv", "id,order_no\n1,A\n2,B\n1,\n")
+    assert company.land().is_ok
+    learn_documents(company.con, company.contracts)
+
+    def known():
+        return company.con.execute(
+            "select table_name, document from control.documents order by all"
+        ).fetchall()
+
+    assert len(known()) == 3 + 3 + 2
+    forget(company, "shop:1")
+    assert company.land().is_ok
+    learn_documents(company.con, company.contracts)
+    assert known() == [("lines", "B"), ("orders", "B"), ("payments", "B")]
 
 
 def test_a_tombstone_holds_when_files_land_again(company):

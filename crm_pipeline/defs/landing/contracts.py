@@ -13,6 +13,9 @@ from ml.satisfaction import lexicons
 PARSER_VERSION = 2
 """Raise it when the same file and contract land differently: contents are then landed again."""
 
+DOCUMENT = "order"
+"""What identifies a document, whose facts happen and become known together."""
+
 TOKENS = ("email", "phone", "text")
 """Kinds of values that a token can stand for; ``vault/tokens.py`` says how each is normalised."""
 

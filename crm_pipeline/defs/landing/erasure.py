@@ -14,7 +14,12 @@ from datetime import datetime
 
 import duckdb
 
-from crm_pipeline.defs.landing.contracts import ColumnContract, SourceContract, TableContract
+from crm_pipeline.defs.landing.contracts import (
+    DOCUMENT,
+    ColumnContract,
+    SourceContract,
+    TableContract,
+)
 from crm_pipeline.defs.landing.guard import (
     CUSTOMER,
     ERASED,
@@ -202,25 +207,30 @@ def _erase_from(
         "from (select _digest, count(*) as gone from erased_lines group by all) as lines "
         f"where {key} and digest = _digest"
     )
+    document = table.identity_of(DOCUMENT)
+    if document is not None and _has_column(con, place, document) and _keeps(con, "documents"):
+        # of all their documents, whichever column named them
+        con.execute(
+            f"delete from control.documents where {key} and document in "
+            f"(select {document.identity_sql} from {place} where {where})"
+        )
     con.execute(f"delete from {place} where {where}")
-    for name, what in (("documents", "document"), ("content_days", None)):
-        present = con.execute(
-            "select 1 from duckdb_tables() where database_name = current_database() "
-            "and schema_name = 'control' and table_name = ?",
-            [name],
-        ).fetchone()
-        if present is None:
-            continue
-        if what is None:  # its days are counted again
-            con.execute(
-                f"delete from control.{name} where {key} "
-                "and digest in (select _digest from erased_lines)"
-            )
-        else:
-            con.execute(
-                f"delete from control.{name} where {key} and {what} in (select id from erased_ids)"
-            )
+    if _keeps(con, "content_days"):  # they are counted again
+        con.execute(
+            f"delete from control.content_days where {key} "
+            "and digest in (select _digest from erased_lines)"
+        )
     return int(row[0])
+
+
+def _keeps(con: duckdb.DuckDBPyConnection, table: str) -> bool:
+    """Whether the warehouse came as far as to have a table of ``control``."""
+    row = con.execute(
+        "select 1 from duckdb_tables() where database_name = current_database() "
+        "and schema_name = 'control' and table_name = ?",
+        [table],
+    ).fetchone()
+    return row is not None
 
 
 def landed_lines(con: duckdb.DuckDBPyConnection, table: TableContract) -> list[str]:

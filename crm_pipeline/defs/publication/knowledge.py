@@ -12,13 +12,10 @@ from collections.abc import Mapping
 
 import duckdb
 
-from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
+from crm_pipeline.defs.landing.contracts import DOCUMENT, SourceContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier, literal, literals
 from crm_pipeline.defs.publication.meta_tables import META_TABLES
 from crm_pipeline.defs.publication.writing import text
-
-DOCUMENT = "order"
-"""What identifies a document: see ``ColumnContract.identifies``."""
 
 _TABLES = """
 create table if not exists control.documents (
