@@ -45,8 +45,10 @@ select
     bands.size_band,
     described.revenue_amount,
     described.founded_year,
-    described.parent_customer_key
+    -- a parent that is no company here, or was erased, is not named
+    parents.customer_key as parent_customer_key
 from described
+left join described as parents on described.parent_customer_key = parents.customer_key
 left join bands
     on
         described.employee_count >= bands.minimum_employees
