@@ -185,6 +185,26 @@ def test_what_is_known_of_their_documents_goes_whatever_column_names_them_first(
     assert known() == [("lines", "B"), ("orders", "B"), ("payments", "B")]
 
 
+def test_what_is_kept_of_a_torn_line_names_nobody_forgotten(company):
+    good = "order_no,amount\n" + "B,1\n" * 300
+    company.put("lines_2.csv", good + "B,A;C 7\nA,two\nB,B 8\n")
+    assert company.land().is_ok
+
+    def kept():
+        return company.con.execute(
+            "select raw_value from control.quarantine where table_name = 'lines' "
+            "and raw_value is not null order by all"
+        ).fetchall()
+
+    assert kept() == [("A;C 7",), ("B 8",), ("two",)]
+    forget(company, "shop:1")
+    assert company.land().is_ok
+    assert kept() == [("B 8",), ("two",)]
+    company.put("lines_3.csv", good + "B,C!\nB,7 C\nB,Cx\n")
+    assert company.land().is_ok
+    assert kept() == [("B 8",), ("Cx",), ("two",)]
+
+
 def test_a_tombstone_holds_when_files_land_again(company):
     forget(company, "shop:1")
     company.land()

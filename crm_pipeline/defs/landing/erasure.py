@@ -9,7 +9,8 @@ build the marts still hold them, until the publication after it the file's free 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import duckdb
@@ -34,6 +35,8 @@ from crm_pipeline.defs.landing.store import transaction
 GONE = "update control.erasures set is_gone = true"
 """For the file that is written anew once everything that is made from the rows is without them."""
 
+_WORDS, _LETTERS = re.compile(r"""[^\s,;|"']+"""), re.compile(r"\w+")
+"""What a number in a torn line may be: what stands between separators, or letters and digits."""
 SHARED = ("product",)
 """Kinds of entities that are nobody's: what names them is never erased with a customer."""
 
@@ -73,11 +76,14 @@ def apply(
     contracts: Mapping[str, SourceContract],
     guard: Guard,
     now: datetime,
+    *,
+    looks_at_refused: bool,
 ) -> int:
     """Take the rows of forgotten customers and of their documents out; return how many.
 
     Call ``find_documents`` before: a row that is gone names no document any more. What else has to
-    forget them comes before this as well: only this says that it is done.
+    forget them comes before this as well: only this says that it is done. ``looks_at_refused``:
+    whether what is kept of refused lines may name somebody, too.
     """
     tables = [table for source in contracts.values() for table in source.tables]
     known = applied(con)
@@ -85,7 +91,8 @@ def apply(
     with transaction(con):
         for table in tables:
             erased += _erase(con, table, guard)
-        if erased or len(guard.erased) > known:
+        blanked = _blank_refused(con, tables, guard) if looks_at_refused else 0
+        if erased or blanked or len(guard.erased) > known:
             con.execute(
                 "insert into control.erasures values (?, ?, ?, false, false)",
                 [now, len(guard.erased), erased],
@@ -179,6 +186,46 @@ def _erase(con: duckdb.DuckDBPyConnection, table: TableContract, guard: Guard) -
             if _has_column(con, place, column):
                 erased += _erase_from(con, table, column, place)
     return erased
+
+
+def _blank_refused(
+    con: duckdb.DuckDBPyConnection, tables: Sequence[TableContract], guard: Guard
+) -> int:
+    """Blank what is kept of refused lines that names somebody forgotten, or a document of theirs.
+
+    A torn line fits no column, so a number may stand anywhere in it.
+    """
+    contract_of = {(table.source, table.name): table for table in tables}
+    blanked = 0
+    for place in ("quarantine", "quarantine_history"):
+        if not _keeps(con, place):
+            continue
+        kept = con.execute(
+            f"select distinct source, table_name, raw_value from control.{place} "
+            "where raw_value is not null"
+        ).fetchall()
+        named = [
+            (source, name, text)
+            for source, name, text in kept
+            if (table := contract_of.get((source, name))) and _names_erased(table, text, guard)
+        ]
+        for row in named:
+            con.execute(
+                f"update control.{place} set raw_value = null "
+                "where source = ? and table_name = ? and raw_value = ?",
+                row,
+            )
+        blanked += len(named)
+    return blanked
+
+
+def _names_erased(table: TableContract, text: str, guard: Guard) -> bool:
+    kinds = {kind for column in table.stored_columns for kind in column.identifies} - set(SHARED)
+    return any(
+        guard.keys.identity(kind, entity_key(table, kind, word)) in guard.erased
+        for word in {text.strip(), *_WORDS.findall(text), *_LETTERS.findall(text)}
+        for kind in kinds
+    )
 
 
 def _erase_from(

@@ -59,10 +59,11 @@ def erase(
     problems: list[str] = []
     erasure.find_documents(con, contracts, guard, clock())
     is_new = len(guard.erased) > erasure.applied(con)
-    if is_new or has_landed:
+    looks_again = is_new or has_landed
+    if looks_again:
         problems = redact(con, contracts, archive, guard, scratch, looks_everywhere=is_new)
     # last: it is what says that the tombstones were dealt with
-    erasure.apply(con, contracts, guard, clock())
+    erasure.apply(con, contracts, guard, clock(), looks_at_refused=looks_again)
     return problems
 
 
