@@ -62,10 +62,7 @@ def reached(con: duckdb.DuckDBPyConnection, stage: str) -> None:
 
 def applied(con: duckdb.DuckDBPyConnection) -> int:
     """Return how many tombstones the warehouse has dealt with."""
-    known = con.execute(
-        "select 1 from duckdb_tables() where schema_name = 'control' and table_name = 'erasures'"
-    ).fetchone()
-    if known is None:
+    if not _keeps(con, "erasures"):
         return 0
     row = con.execute("select coalesce(max(tombstones), 0) from control.erasures").fetchone()
     return int(row[0]) if row else 0
