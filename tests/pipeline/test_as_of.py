@@ -14,7 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from crm_pipeline.defs.quality.metric_agreement import metrics_agree
 from crm_pipeline.demo import write_demo
+from crm_pipeline.demo.files import DEPARTMENTS
 from tests.pipeline.landed import LandedWarehouse
 from tests.pipeline.replayed import ReplayedWarehouse
 from tests.pipeline.support import different
@@ -79,7 +81,7 @@ def _rewrite(source: Path, target: Path, change: Callable[[str], str]) -> None:
 def truncate(source: Path, target: Path) -> None:
     """Write the files of ``source`` without what happened after ``DAY``."""
     target.mkdir(parents=True)
-    for file in sorted(source.iterdir()):
+    for file in sorted(f for f in source.iterdir() if f.suffix != ".done"):
         column = EVENTS[_table(file)]
         if file.suffix == ".parquet":
             rows = pq.read_table(file)
@@ -96,7 +98,7 @@ def _table(file: Path) -> str:
 
 def rest(folder: Path) -> None:
     """Tell landing that every file is complete."""
-    for file in list(folder.iterdir()):
+    for file in [f for f in folder.iterdir() if f.suffix != ".done"]:
         file.with_name(file.name + ".done").touch()
 
 
@@ -133,3 +135,42 @@ def test_publishing_as_of_a_day_equals_publishing_from_data_that_ends_there(
     whole.settle()
     whole.build_marts()
     assert len(different(whole.marts(), cut.marts())) > 8, "later data changed nothing at all"
+
+
+PLANNED = {"due_on", "expected_close_on", "ended_on", "untagged_on"}
+"""Days that a row may say beforehand."""
+
+
+def test_no_area_says_what_comes_after_the_day(tmp_path):
+    sources = ("demo", *DEPARTMENTS)
+    company = ReplayedWarehouse(tmp_path, sources=sources)
+    inbox = tmp_path / "inbox"
+    write_demo(
+        inbox / "demo",
+        tmp_path / "truth",
+        customers=400,
+        departments={name: inbox / name for name in DEPARTMENTS},
+    )
+    for source in sources:
+        rest(inbox / source)
+    assert company.land().is_ok
+    days = [date(2026, 4, 30), DAY, company.settle()]
+    for day in days:
+        assert company.settle(day) == day
+        company.build_marts()
+        with company.connection() as db:
+            agreement = metrics_agree(db)
+            assert agreement.wrong == {}, day
+            assert agreement.compared > 1000
+            dated = db.execute(
+                "select table_name, column_name from duckdb_columns() where schema_name = 'marts' "
+                "and table_name like 'fct\\_%' escape '\\' and data_type = 'DATE'"
+            ).fetchall()
+            late = [
+                f"{table}.{column}"
+                for table, column in dated
+                if column not in PLANNED
+                and db.execute(f"select max({column}) > ? from marts.{table}", [day]).fetchone()
+                == (True,)
+            ]
+        assert late == [], day

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from crm_pipeline.defs.landing import loader
+from crm_pipeline.defs.landing.changed import changed_sql
 from crm_pipeline.defs.landing.ledger import event_span, latest_event_on
 from crm_pipeline.errors import UserError
 from tests.unit.landing_support import Company, contracts_of, land_text, outcomes, shop, utc
@@ -313,6 +314,45 @@ def test_as_of_where_midnight_comes_twice(tmp_path):
     assert company.rows("id") == [(1,)]
     settings_row(company, "2023-11-05", "America/Havana")
     assert company.rows("id") == [(1,), (2,)]
+
+
+LEADS = """
+- {name: id, data_type: bigint}
+- {name: made_at, data_type: timestamp}
+- {name: state, data_type: varchar, config: {meta: {happens_at: won_at, until_then: open}}}
+- {name: won_at, data_type: timestamp, config: {meta: {happens_at: won_at}}}
+- {name: note, data_type: varchar}
+"""
+
+
+def test_what_came_about_after_the_as_of_day_is_not_known_of_a_row(tmp_path):
+    contracts = shop(LEADS, key=["id"], event_time="made_at")
+    company = Company(tmp_path, contracts)
+    company.put(
+        "orders.csv",
+        "id,made_at,state,won_at,note\n"
+        "1,2026-03-01,won,2026-03-09 22:59,a\n2,2026-03-02,won,2026-03-09 23:00,b\n"
+        "3,2026-03-03,lost,,c\n4,2026-03-10,won,2026-03-11,d\n",
+    )
+    company.land()
+    span = event_span(company.con, contracts, ["shop"], "Europe/Paris")
+    assert span == (date(2026, 3, 1), date(2026, 3, 11)), "a win is an event like any other"
+    settings_row(company, "2026-03-09", "Europe/Paris")
+    assert company.rows("id, state, won_at, note") == [
+        (1, "won", utc("2026-03-09 22:59"), "a"),
+        (2, "open", None, "b"),
+        (3, "lost", None, "c"),
+    ]
+
+    table = contracts["shop"].tables[0]
+    days = (date(2026, 3, 9), date(2026, 3, 10))
+    for before, after in (days, days[::-1]):
+        conditions = changed_sql(table, [], before, after, "Europe/Paris")
+        found = [
+            company.con.execute(f"select id from landing.shop__orders where {one}").fetchall()
+            for one in conditions
+        ]
+        assert found == [[(4,)], [(2,)]], "each row that the move shows or changes, once"
 
 
 def test_latest_event_is_a_business_day_whatever_the_as_of(tmp_path):

@@ -62,9 +62,10 @@ def changed_contents(
 def went_sql(table: TableContract, contents: list[Content], *, is_back: bool) -> str:
     """SQL that is true at least for those changed rows which do not count any more.
 
-    Of a table with a key, a row that came may have taken the place of another.
+    Of a table with a key, a row that came may have taken the place of another; what comes about
+    later in a row takes the place of what it said before.
     """
-    if table.key or is_back:
+    if table.key or table.later_times or is_back:
         return "true"
     went = [literal(content.digest) for content in contents if not content.counts]
     return f"_digest in ({', '.join(went)})" if went else "false"
@@ -80,16 +81,18 @@ def changed_sql(
     """
     named = f"({', '.join(literal(digest) for digest in digests)})"
     conditions = [f"_digest in {named}"] if digests else []
-    if before != after and table.event_time:
-        low, high = sorted((before, after))
-        event = identifier(table.event_time)
+    if before == after:
+        return conditions
+    low, high = sorted((before, after))
+    for time in [*([table.event_time] if table.event_time else []), *table.later_times]:
+        event = identifier(time)
         day = event
-        if table.column(table.event_time).data_type == "timestamp":
+        if table.column(time).data_type == "timestamp":
             day = f"cast(timezone({literal(time_zone)}, timezone('UTC', {event})) as date)"
         conditions.append(
             # the second half is exact, the first spares most rows the asking
             f"{event} >= date '{low}' and {event} < date '{high}' + interval 2 day "
             f"and {day} > date '{low}' and {day} <= date '{high}'"
-            + (f" and _digest not in {named}" if digests else "")
+            + "".join(f" and ({other}) is not true" for other in conditions)
         )
     return conditions

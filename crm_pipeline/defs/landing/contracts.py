@@ -66,6 +66,8 @@ class ColumnContract:
     token: str | None = None
     text: str | None = None
     contact: str | None = None
+    happens_at: str | None = None
+    until_then: str | None = None
 
     @property
     def identity_sql(self) -> str:
@@ -197,6 +199,15 @@ class TableContract:
     def identity_of(self, kind: str) -> ColumnContract | None:
         """Return the stored column that identifies a ``kind`` of entity, or ``None``."""
         return next((column for column in self.stored_columns if kind in column.identifies), None)
+
+    @property
+    def later_times(self) -> tuple[str, ...]:
+        """The columns at whose time some column of a row comes about, the row's own time left out.
+
+        The as-of date cuts a row by ``event_time``, and what came about later by these.
+        """
+        times = (c.happens_at for c in self.stored_columns if c.happens_at)
+        return tuple(dict.fromkeys(time for time in times if time != self.event_time))
 
     @property
     def digest(self) -> str:

@@ -253,7 +253,10 @@ def table_span(
     if contract.event_time is None:
         return None
     event = identifier(contract.event_time)
-    ends = [f"min({event})", f"max({event})"]
+    latest = event
+    if contract.later_times:
+        latest = f"greatest({', '.join([event, *map(identifier, contract.later_times)])})"
+    ends = [f"min({event})", f"max({latest})"]
     if contract.column(contract.event_time).data_type == "timestamp":
         zone = literal(time_zone)
         ends = [f"cast(timezone({zone}, timezone('UTC', {end})) as date)" for end in ends]

@@ -48,7 +48,7 @@ _SOURCE_SETTINGS = frozenset({"namespace", "time_zone", "currency", "as_of", "co
 _COLUMN_SETTINGS = frozenset(
     {
         "header", "required", "pii", "minimum", "maximum", "unit", "identifies", "identity",
-        "token", "text", "contact",
+        "token", "text", "contact", "happens_at", "until_then",
     }
 )  # fmt: skip
 _EVENT_RANGE = ("1900-01-01", "2199-12-31 23:59:59.999999")
@@ -177,6 +177,7 @@ def _table(node: Mapping[str, Any], time_zone: str, country: str | None) -> Tabl
             raise reader.error(
                 f"event_time {column_name} is {column.data_type}", "make it a date or a timestamp"
             )
+    _check_later(reader, columns, {*key, version, event_time})
     encoding = reader.encoding("encoding", "utf-8", also=("auto",))
     delimiters, quote = reader.delimiters(), reader.quote()
     null_tokens = reader.texts("null_tokens", ("",) if file_format == "csv" else ())
@@ -238,6 +239,29 @@ def _columns(
     return columns
 
 
+def _check_later(
+    reader: SettingsReader, columns: tuple[ColumnContract, ...], fixed: set[str | None]
+) -> None:
+    """Stop where a column ``happens_at`` what is no time, or names the row, which stays."""
+    times = {column.name for column in columns if column.is_temporal and not column.is_direct}
+    for column in columns:
+        if column.happens_at is None and column.until_then is not None:
+            raise reader.error(f"column {column.name} has until_then", "write happens_at with it")
+        if column.happens_at is None:
+            continue
+        if column.happens_at not in times:
+            raise reader.error(
+                f"column {column.name}: happens_at names no time: {column.happens_at}",
+                "name a declared date or timestamp",
+            )
+        if column.name in fixed or column.identifies or column.is_direct:
+            raise reader.error(
+                f"column {column.name} has happens_at",
+                "leave it out where a column is key, version, event_time or personal, or "
+                "identifies something: it says which row it is, at any time",
+            )
+
+
 def _column(
     where: str, node: Mapping[str, Any], is_key: bool, is_event_time: bool
 ) -> ColumnContract:
@@ -267,7 +291,14 @@ def _column(
         low, high = low or default_low, high or default_high
     pii, header = reader.text("pii"), reader.text("header")
     token, text = _in_its_place(reader, data_type)
-    contact = reader.text("contact")
+    contact, until_then = reader.text("contact"), reader.text("until_then")
+    if until_then is not None and not (
+        data_type == "varchar" or (data_type == "boolean" and until_then in ("true", "false"))
+    ):
+        raise reader.error(
+            f"until_then is {until_then!r} on a {data_type}",
+            'write a text, or "true" or "false" on a boolean; else leave it out: it is null then',
+        )
     if contact is not None and (contact not in CONTACTS or pii != "direct"):
         raise reader.error(
             f"contact is {contact!r}", f"on a column with pii: direct use {', '.join(CONTACTS)}"
@@ -285,6 +316,8 @@ def _column(
         token=token,
         text=text,
         contact=contact,
+        happens_at=reader.text("happens_at"),
+        until_then=until_then,
     )
 
 

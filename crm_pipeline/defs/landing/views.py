@@ -18,7 +18,7 @@ _KEPT, _NEWS = "__kept", "__news"
 def create_raw_view(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
     """(Re)create ``raw.<source>__<table>``: the rows that count, as of the run's day.
 
-    First the rows after the as-of day fall away, then, of the rows of one key, the greatest
+    First the rows after the as-of day fall away, and what came about later in the others; then, of the rows of one key, the greatest
     version wins, then the greatest file name, then the greatest line: so publishing as of D equals
     publishing from data that ends at D.
 
@@ -140,7 +140,7 @@ def _rows_touched(
 
 
 def _rows_that_count(contract: TableContract, landed: str, each_version: bool) -> str:
-    columns = ", ".join(identifier(column.name) for column in contract.stored_columns)
+    columns = ", ".join(_as_of_then(contract, column) for column in contract.stored_columns)
     view = (
         f"select {columns}, _file, _line from ("
         f"select stored.*, held.file_name as _file "
@@ -149,8 +149,10 @@ def _rows_that_count(contract: TableContract, landed: str, each_version: bool) -
         f"and held.source = {literal(contract.source)} "
         f"and held.table_name = {literal(contract.name)})"
     )
+    if contract.event_time or contract.later_times:
+        view += f" cross join ({_HORIZON})"
     if contract.event_time:
-        view += f" cross join ({_HORIZON}) where {_until_as_of(contract, contract.event_time)}"
+        view += f" where {_until_as_of(contract, contract.event_time)}"
     if contract.key:
         key, order = [identifier(name) for name in contract.key], ["_file desc", "_line desc"]
         if contract.version and each_version:
@@ -162,6 +164,18 @@ def _rows_that_count(contract: TableContract, landed: str, each_version: bool) -
             f"order by {', '.join(order)}) = 1"
         )
     return view
+
+
+def _as_of_then(contract: TableContract, column: ColumnContract) -> str:
+    """SQL for a column as it stood at the end of the as-of day."""
+    name = identifier(column.name)
+    if column.happens_at is None:
+        return name
+    until_then = "null" if column.until_then is None else literal(column.until_then)
+    return (
+        f"case when {_until_as_of(contract, column.happens_at)} then {name} "
+        f"else cast({until_then} as {column.data_type}) end as {name}"
+    )
 
 
 _HORIZON = """

@@ -149,11 +149,11 @@ def _touched(
             conditions.append(f"_digest in ({', '.join(map(literal, sorted(added)))})")
         if as_of != previous.as_of and table.event_time:
             low, high = sorted((as_of, previous.as_of))
-            event = identifier(table.event_time)
             # a day more on both sides: the days of other time zones
-            conditions.append(
+            conditions += [
                 f"({event} >= date '{low}' and {event} < date '{high + timedelta(days=2)}')"
-            )
+                for event in map(identifier, (table.event_time, *table.later_times))
+            ]
         if conditions:
             months |= _months_of(con, table, " or ".join(conditions))
         for digest in removed:

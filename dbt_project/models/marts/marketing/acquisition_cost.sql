@@ -1,8 +1,16 @@
-with campaigns as (
+with settings as (
 
-    -- a campaign for which no purpose is stated may have won somebody
-    select * from {{ ref('dim_campaigns') }}
-    where coalesce(purpose, 'acquisition') = 'acquisition'
+    select as_of from {{ source('control', 'run_settings') }}
+
+),
+
+-- one for which no purpose is stated may have won somebody; a planned one has cost nothing yet
+campaigns as (
+
+    select campaigns.*
+    from {{ ref('dim_campaigns') }} as campaigns
+    inner join settings on coalesce(campaigns.started_on, settings.as_of) <= settings.as_of
+    where coalesce(campaigns.purpose, 'acquisition') = 'acquisition'
 
 ),
 

@@ -1,6 +1,15 @@
-with campaigns as (
+with settings as (
 
-    select * from {{ ref('dim_campaigns') }}
+    select as_of from {{ source('control', 'run_settings') }}
+
+),
+
+-- what a planned campaign will cost is not spent yet
+campaigns as (
+
+    select campaigns.*
+    from {{ ref('dim_campaigns') }} as campaigns
+    inner join settings on coalesce(campaigns.started_on, settings.as_of) <= settings.as_of
 
 ),
 

@@ -20,7 +20,7 @@ renamed as (
         channel,
         status,
         cast(converted_at as timestamp) as converted_at,
-        {{ entity_key('demo_sales', 'opportunity_no') }} as opportunity_key
+        case when converted_at is not null then {{ entity_key('demo_sales', 'opportunity_no') }} end as opportunity_key
 
     from source
 
