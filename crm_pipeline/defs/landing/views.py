@@ -18,9 +18,9 @@ _KEPT, _NEWS = "__kept", "__news"
 def create_raw_view(con: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
     """(Re)create ``raw.<source>__<table>``: the rows that count, as of the run's day.
 
-    First the rows after the as-of day fall away, and what came about later in the others; then, of the rows of one key, the greatest
-    version wins, then the greatest file name, then the greatest line: so publishing as of D equals
-    publishing from data that ends at D.
+    First the rows after the as-of day fall away, and what came about later in the others; then, of
+    the rows of one key, the greatest version wins, then the greatest file name, then the greatest
+    line: so publishing as of D equals publishing from data that ends at D.
 
     Beside the view of a table with versions stands ``raw.<source>__<table>__versions``: one row of
     each key and version, chosen likewise.
