@@ -137,16 +137,32 @@ def test_who_was_forgotten_is_in_no_file_of_the_home(tiny_copy):
             "select customer_key from marts.fct_orders where customer_key is not null "
             "group by 1 order by count(*) desc, 1 limit 1"
         ).fetchall()
+        # a firm that another firm's record names, by another number than the shop's
+        [(parent,)] = db.execute(
+            "select parent_customer_key from marts.dim_companies "
+            "where parent_customer_key like 'demo:%' order by 1 limit 1"
+        ).fetchall()
         orders = db.execute(
-            "select order_key from marts.fct_orders where customer_key = ?", [key]
+            "select order_key from marts.fct_orders where customer_key in (?, ?)", [key, parent]
+        ).fetchall()
+    with duckdb.connect(str(tiny_copy / "warehouse.duckdb"), read_only=True) as db:
+        [(account,)] = db.execute(
+            "select distinct 'demo_sales:' || links.account_no "
+            "from raw.demo_sales__customer_links as links "
+            "join raw.demo_sales__accounts as firms on parent_account_no = links.account_no "
+            "where 'demo:' || customer_no = ?",
+            [parent],
         ).fetchall()
     assert "no customer demo:nobody is known" in refused(
         crm(tiny_copy, "forget", "demo:nobody"), code=2
     )
-    needles = Needles(name.partition(":")[2] for (name,) in [(key,), *orders])
+    needles = Needles(
+        name.partition(":")[2] for (name,) in [(key,), (parent,), (account,), *orders]
+    )
     shutil.rmtree(tiny_copy / "demo_truth")
     assert {"warehouse.duckdb"} <= set(needles.below(tiny_copy))
-    assert "is destroyed" in succeeded(crm(tiny_copy, "forget", key))
+    for who in {key, parent}:
+        assert "is destroyed" in succeeded(crm(tiny_copy, "forget", who))
     assert "an erasure is not complete" in crm(tiny_copy, "doctor").stdout
     succeeded(crm(tiny_copy, "run"))
     assert needles.below(tiny_copy) == {}

@@ -79,6 +79,8 @@ def test_a_contract_is_read_as_written():
         ("key: [id]", "key: [email]", "key email is personal (pii: direct) and never stored"),
         ("event_time: ordered_at", "event_time: id", "event_time id is varchar"),
         ("minimum: 0", "happens_at: id", "column amount: happens_at names no time: id"),
+        ("minimum: 0", "names: order", "column amount: names is 'order'; write customer"),
+        ("pii: direct", "pii: direct, names: customer", "column email: names: customer"),
         ("minimum: 0", "until_then: x", "until_then is 'x' on a decimal(12,2)"),
         ("pii: direct", "until_then: x", "column email has until_then; write happens_at with it"),
         ("pii: direct", "pii: direct, happens_at: changed_at", "column email has happens_at"),

@@ -205,6 +205,31 @@ def test_what_is_kept_of_a_torn_line_names_nobody_forgotten(company):
     assert kept() == [("B 8",), ("Cx",), ("two",)]
 
 
+def test_who_was_forgotten_is_named_by_nobody_else(tmp_path):
+    firms = """
+      - name: firms
+        config: {meta: {files: ["firms*"], key: [id]}}
+        columns:
+          - {name: id, data_type: varchar, config: {meta: {identifies: customer}}}
+          - {name: parent, data_type: varchar, config: {meta: {names: customer}}}
+"""
+    company = Company(tmp_path, contracts_of(SOURCES + firms.lstrip("\n")))
+    company.put("firms.csv", "id,parent\nQ-2,\nQ-3, Q-2\nQ-4,Q-3\nQ-5,Q-22\n")
+    assert company.land().is_ok
+    forget(company, "shop:Q-2")
+    for name in ("firms.csv", "firms_2.csv"):
+        assert company.land().is_ok
+        assert company.rows("id, parent", "shop__firms") == [
+            ("Q-3", None), ("Q-4", "Q-3"), ("Q-5", "Q-22"),
+        ]  # fmt: skip
+        erasures = company.con.execute("select count(*) from control.erasures").fetchone()
+        assert erasures == (1 + (name == "firms_2.csv"),), "the free blocks hold it: not noted"
+        kept = list((tmp_path / "archive/shop/firms").iterdir())
+        assert kept
+        assert all(path.suffix == ".sealed" for path in kept)
+        company.put("firms_2.csv", "id,parent\nQ-3,Q-2\nQ-4,Q-3\nQ-5,Q-22\n")
+
+
 def test_a_tombstone_holds_when_files_land_again(company):
     forget(company, "shop:1")
     company.land()

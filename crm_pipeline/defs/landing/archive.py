@@ -45,7 +45,13 @@ class Archive:
         return None
 
     def keep(
-        self, table: TableContract, digest: str, copy: Path, erased: Sequence[int] = ()
+        self,
+        table: TableContract,
+        digest: str,
+        copy: Path,
+        erased: Sequence[int] = (),
+        *,
+        seals: bool = False,
     ) -> None:
         """Put a copy of a content into the archive, durably; sealed where it must be.
 
@@ -54,8 +60,9 @@ class Archive:
             digest: The content.
             copy: The copy; a named one is moved.
             erased: Lines that were taken out of it.
+            seals: Seal it in any case.
         """
-        is_sealed = table.is_sealed or bool(erased)
+        is_sealed = seals or table.is_sealed or bool(erased)
         target = self.path(table, digest, is_sealed=is_sealed)
         target.parent.mkdir(parents=True, exist_ok=True)
         if is_sealed:
@@ -144,10 +151,10 @@ class Archive:
         return [(digest, path) for digest in found if (path := self.find(table, digest))]
 
     def seal_clear(self, table: TableContract) -> None:
-        """Seal copies in clear of a table that turned out to hold direct identifiers."""
+        """Seal copies in clear of a table that turned out to hold what must not lie in clear."""
         for digest, path in self.contents(table):
             if not _is_sealed(path):
-                self.keep(table, digest, path)
+                self.keep(table, digest, path, seals=True)
 
 
 def _is_sealed(path: Path) -> bool:

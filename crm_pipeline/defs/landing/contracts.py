@@ -62,6 +62,7 @@ class ColumnContract:
     minimum: str | None
     maximum: str | None
     identifies: tuple[str, ...] = ()
+    names: str | None = None
     identity: str | None = None
     token: str | None = None
     text: str | None = None

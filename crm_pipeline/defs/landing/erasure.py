@@ -2,7 +2,8 @@
 
 A tombstone (``crm forget``) names a customer by keyed hash. Their documents (an order whose number
 is the key of a table that names the customer) get tombstones too, so that lines which name the
-order only go with it. Rows that land later are turned away by ``guard.py``; here is what lies there
+order only go with it; a row of somebody else that names them (``names``) stays without the number.
+Rows that land later are turned away by ``guard.py``; here is what lies there
 already. ``control.erasures`` has one row for each time that rows left: until the next complete
 build the marts still hold them, until the publication after it the file's free blocks do.
 """
@@ -88,7 +89,8 @@ def apply(
     with transaction(con):
         for table in tables:
             erased += _erase(con, table, guard)
-        blanked = _blank_refused(con, tables, guard) if looks_at_refused else 0
+        blanked = sum(_blank_names(con, table, guard) for table in tables)
+        blanked += _blank_refused(con, tables, guard) if looks_at_refused else 0
         if erased or blanked or len(guard.erased) > known:
             con.execute(
                 "insert into control.erasures values (?, ?, ?, false, false)",
@@ -139,7 +141,7 @@ def _name_erased(
 ) -> int:
     """Fill ``erased_ids`` with the numbers of a column that have a tombstone."""
     con.execute("create or replace temp table erased_ids (id varchar)")
-    kinds = [kind for kind in column.identifies if kind not in SHARED]
+    kinds = [kind for kind in (*column.identifies, column.names) if kind and kind not in SHARED]
     if not kinds:
         return 0
     held = {
@@ -183,6 +185,22 @@ def _erase(con: duckdb.DuckDBPyConnection, table: TableContract, guard: Guard) -
             if _has_column(con, place, column):
                 erased += _erase_from(con, table, column, place)
     return erased
+
+
+def _blank_names(con: duckdb.DuckDBPyConnection, table: TableContract, guard: Guard) -> int:
+    """Blank a forgotten customer's number in rows of others; return in how many."""
+    blanked = 0
+    for column in table.stored_columns:
+        if not column.names or not _name_erased(con, table, column, guard):
+            continue
+        for place in _places(con, table):
+            if _has_column(con, place, column):
+                row = con.execute(
+                    f"update {place} set {identifier(column.name)} = null "
+                    f"where {column.identity_sql} in (select id from erased_ids)"
+                ).fetchone()
+                blanked += int(row[0]) if row else 0
+    return blanked
 
 
 def _blank_refused(

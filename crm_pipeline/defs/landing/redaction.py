@@ -2,7 +2,7 @@
 
 A copy that names one is written anew without those lines, sealed, and says which lines they were:
 landed again, they count as erased. Lines that belong to no record (a quote never closed) may name
-anybody; they leave the copy as well.
+anybody; they leave the copy as well. A copy whose rows name other customers is sealed.
 """
 
 from __future__ import annotations
@@ -116,6 +116,9 @@ def redact(
     problems = []
     for source in contracts.values():
         for table in source.tables:
+            if any(column.names for column in table.stored_columns):
+                # a row of somebody else stays, and its line names who was forgotten
+                archive.seal_clear(table)
             if not any(column.identifies for column in table.stored_columns):
                 continue
             suspects = dict(

@@ -48,7 +48,7 @@ _SOURCE_SETTINGS = frozenset({"namespace", "time_zone", "currency", "as_of", "co
 _COLUMN_SETTINGS = frozenset(
     {
         "header", "required", "pii", "minimum", "maximum", "unit", "identifies", "identity",
-        "token", "text", "contact", "happens_at", "until_then",
+        "names", "token", "text", "contact", "happens_at", "until_then",
     }
 )  # fmt: skip
 _EVENT_RANGE = ("1900-01-01", "2199-12-31 23:59:59.999999")
@@ -303,15 +303,17 @@ def _column(
         raise reader.error(
             f"contact is {contact!r}", f"on a column with pii: direct use {', '.join(CONTACTS)}"
         )
+    required = reader.flag("required", False) or is_key
     return ColumnContract(
         name=name,
         data_type=data_type,
         header=(name if header is None else header).strip(),
-        required=reader.flag("required", False) or is_key,
+        required=required,
         pii=pii if pii not in (None, "", "none") else None,
         minimum=low,
         maximum=high,
         identifies=reader.texts("identifies"),
+        names=_named(reader, is_required=required),
         identity=reader.text("identity"),
         token=token,
         text=text,
@@ -319,6 +321,22 @@ def _column(
         happens_at=reader.text("happens_at"),
         until_then=until_then,
     )
+
+
+def _named(reader: SettingsReader, *, is_required: bool) -> str | None:
+    """Return the kind of entity that a column names beside the row's own."""
+    names = reader.text("names")
+    if names is None:
+        return None
+    if names != "customer":
+        raise reader.error(f"names is {names!r}", "write customer")
+    if is_required or reader.texts("identifies") or reader.text("pii") == "direct":
+        raise reader.error(
+            "names: customer",
+            "leave it out where the column is required, key or personal, or says with identifies "
+            "whose the row is: the value goes once the customer is forgotten, and the row stays",
+        )
+    return names
 
 
 def _in_its_place(reader: SettingsReader, data_type: str) -> tuple[str | None, str | None]:
