@@ -220,8 +220,8 @@ def _forecast_says(frame: pd.DataFrame, words: Words) -> Mapping[str, str] | Non
 def _backtest(frame: pd.DataFrame, words: Words) -> Drawn:
     names = row_names(frame, words, "backtest", measure="measure", grain="period_grain")
     shown = frame.assign(series=names)
-    both = melted(shown, ["series"], ["mase", "naive_mase"])
-    return side_by_side(both, words, "series", "value", "number", "measure")
+    both = melted(shown, ["series"], ["mase", "naive_mase"]).rename(columns={"value": "error"})
+    return side_by_side(both, words, "series", "error", "number", "measure")
 
 
 def _backtest_says(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:
