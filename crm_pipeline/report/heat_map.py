@@ -89,8 +89,14 @@ def heat_map(
 
 
 def _below(names: list[str]) -> dict[str, Any]:
-    """Return how names below a chart are written: slanted on a phone where they are long."""
-    if max(map(len, names), default=0) * len(set(names)) < MANY_LETTERS:
+    """Return how names below a chart are written: slanted on a phone where they are long.
+
+    Of numbers every other one may be left out: they are read all the same.
+    """
+    if (
+        max(map(len, names), default=0) * len(set(names)) < MANY_LETTERS
+        or "".join(names).isdecimal()
+    ):
         return {"labelAngle": 0, "labelOverlap": True}
     return {
         "labelAngle": alt.ExprRef(expr=f"{IS_NARROW} ? -40 : 0"),
