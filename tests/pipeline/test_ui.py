@@ -93,7 +93,8 @@ def stop(process: subprocess.Popen[str]) -> None:
     """End the UI with all that it started: asked first, then killed."""
     process_itself = psutil.Process(process.pid)
     family = [process_itself, *process_itself.children(recursive=True)]
-    os.killpg(process.pid, signal.SIGINT)
+    # what was started in the background of a shell does not hear SIGINT
+    os.killpg(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + 15
     while (left := [m for m in family if is_alive(m)]) and time.monotonic() < deadline:
         time.sleep(0.1)
