@@ -115,7 +115,9 @@ def quantity(
         "field": column,
         "type": "quantitative",
         "scale": alt.Scale(zero=zero, nice=True),
-        "axis": axis(words, named_as or column, kind, tickCount=6),
+        "axis": axis(
+            words, named_as or column, kind, tickCount=6, labelOverlap=True, labelSeparation=6
+        ),
     }
 
 

@@ -148,8 +148,9 @@ def _flow(frame: pd.DataFrame, words: Words) -> Drawn:
 
 
 def _two(frame: pd.DataFrame, words: Words, columns: list[str], kind: str) -> Drawn:
-    several = melted(frame, ["month"], columns)
-    return lines(several, words, "month", "value", kind, series="measure", order=columns)
+    name = "tickets" if kind == "count" else "business_hours"
+    several = melted(frame, ["month"], columns).rename(columns={"value": name})
+    return lines(several, words, "month", name, kind, series="measure", order=columns)
 
 
 def _first_response(frame: pd.DataFrame, words: Words) -> Drawn:
