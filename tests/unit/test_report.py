@@ -15,11 +15,13 @@ from typing import Any
 import duckdb
 import pytest
 
+from crm_pipeline.defs.modelling.registered import MODELS
 from crm_pipeline.defs.publication.questions import metric_definitions
 from crm_pipeline.report import build, cards
 from crm_pipeline.report.page import Card, Cards, Figure, Page
 from crm_pipeline.report.pages import ORDER, pages
 from crm_pipeline.report.pages.metrics import AREAS
+from crm_pipeline.report.pages.models import GATE
 from crm_pipeline.report.reading import Reader, Rows
 from crm_pipeline.report.words import LANGUAGES, TEXTS, Words, catalogue
 from crm_pipeline.resources.dbt import ensure_manifest
@@ -109,6 +111,15 @@ def test_every_text_that_a_page_shows_is_there_and_every_other_is_gone(language)
         code = "".join(file.read_text(encoding="utf-8") for file in files)
         unused = [column for column in own["columns"] if column not in code]
         assert not unused, page.key
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_model_has_a_name_and_a_place_beside_the_others(language):
+    values = catalogue(language, "models")["values"]
+    for spec in MODELS:
+        assert f"('{spec.name}', " in GATE, f"{spec.name} is not among those that earned a place"
+        assert spec.name in values["model"]
+        assert spec.table in values["score_table"]
 
 
 def test_every_metric_has_a_name_in_chinese():

@@ -32,6 +32,7 @@ with deciding (model, metric, is_lower_better, needed_value) as (
         ('clv', 'normalised_gini', false, null),
         ('contract_churn', 'log_loss', true, null),
         ('forecast', 'mase_weeks', true, null),
+        ('lead_conversion', 'log_loss', true, null),
         ('next_category', 'log_loss', true, null),
         ('recommendation', 'ndcg', false, null),
         ('segments', 'bootstrap_ari', false, 0.8),
@@ -80,8 +81,8 @@ where
     and score_table in (
         'agents_needed', 'comment_sentiment', 'customer_churn', 'customer_clv',
         'customer_next_category', 'customer_next_order', 'customer_recommendations',
-        'customer_segments', 'customer_uplift', 'opportunity_scores', 'product_reorder',
-        'sales_forecast', 'subscription_churn'
+        'customer_segments', 'customer_uplift', 'lead_conversion', 'opportunity_scores',
+        'product_reorder', 'sales_forecast', 'subscription_churn'
     )
 order by score_table, status
 """
