@@ -25,6 +25,9 @@ from crm_pipeline.report.compared import melted
 from crm_pipeline.report.page import Figure, Page
 from crm_pipeline.report.words import Words
 
+STATUSES = {"scored": GOOD, "too_little_data": CATEGORIES[1], "no_model_passed": BAD}
+"""Shade of each status; another one (a contract that was ended) is nothing to be scored."""
+
 GATE = """
 with deciding (model, metric, is_lower_better, needed_value) as (
     values
@@ -165,7 +168,7 @@ def _gate(frame: pd.DataFrame, words: Words) -> Drawn:
         axis=alt.Axis(title=None, labelLimit=LABELS),
     )
     told = tips(words, model="text", value="score", baseline_value="score", decision="text")
-    axis = alt.Axis(title=words.text("figures", "gate", "axis"), format=".2~f")
+    axis = alt.Axis(title=words.text("figures", "gate", "axis"), format=".2~f", tickCount=6)
     colour = alt.Color(
         field="decision",
         type="nominal",
@@ -217,6 +220,8 @@ def _gate_says(frame: pd.DataFrame, words: Words) -> Mapping[str, str]:
 
 
 def _coverage(frame: pd.DataFrame, words: Words) -> Drawn:
+    there = set(frame["status"])
+    order = [status for status in STATUSES if status in there] + sorted(there - {*STATUSES})
     chart = bars(
         frame,
         words,
@@ -224,12 +229,8 @@ def _coverage(frame: pd.DataFrame, words: Words) -> Drawn:
         "row_share",
         "rate",
         colour="status",
-        order=[
-            status
-            for status in ("scored", "too_little_data", "no_model_passed")
-            if status in set(frame["status"])
-        ],
-        palette=(GOOD, CATEGORIES[1], BAD),
+        order=order,
+        palette=[STATUSES.get(status, NEUTRAL) for status in order],
     )
     chart.encoding.x.scale = alt.Scale(domain=[0, 1])
     return chart
