@@ -121,8 +121,8 @@ TRUTHS = (
      "select sum(row_count) from marts.score_coverage where score_table in ('agents_needed', "
      "'comment_sentiment', 'customer_churn', 'customer_clv', 'customer_next_category', "
      "'customer_next_order', 'customer_recommendations', 'customer_segments', "
-     "'customer_uplift', 'opportunity_scores', 'product_reorder', 'sales_forecast', "
-     "'subscription_churn')"),
+     "'customer_uplift', 'lead_conversion', 'opportunity_scores', 'product_reorder', "
+     "'sales_forecast', 'subscription_churn')"),
     ("models-cards", "model", "rows", "select count(*) from meta.model_cards"),
 )  # fmt: skip
 """On the demo company: figure, column, what is done with the column, the same from elsewhere."""
