@@ -3,15 +3,15 @@
 A tombstone (``crm forget``) names a customer by keyed hash. Their documents (an order whose number
 is the key of a table that names the customer) get tombstones too, so that lines which name the
 order only go with it; a row of somebody else that names them (``names``) stays without the number.
-Rows that land later are turned away by ``guard.py``; here is what lies there
-already. ``control.erasures`` has one row for each time that rows left: until the next complete
-build the marts still hold them, until the publication after it the file's free blocks do.
+Rows that land later are turned away by ``guard.py``; here is what lies there already.
+``control.erasures`` has one row for each time that rows left: until the next complete build the
+marts still hold them, until the publication after it the file's free blocks do.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import duckdb
@@ -177,30 +177,38 @@ def _has_column(con: duckdb.DuckDBPyConnection, place: str, column: ColumnContra
 
 
 def _erase(con: duckdb.DuckDBPyConnection, table: TableContract, guard: Guard) -> int:
-    erased = 0
-    for column in table.stored_columns:
-        if not column.identifies or not _name_erased(con, table, column, guard):
-            continue
-        for place in _places(con, table):
-            if _has_column(con, place, column):
-                erased += _erase_from(con, table, column, place)
-    return erased
+    columns = [column for column in table.stored_columns if column.identifies]
+    return sum(
+        _erase_from(con, table, column, place)
+        for column, place in _naming_erased(con, table, columns, guard)
+    )
 
 
 def _blank_names(con: duckdb.DuckDBPyConnection, table: TableContract, guard: Guard) -> int:
     """Blank a forgotten customer's number in rows of others; return in how many."""
+    columns = [column for column in table.stored_columns if column.names]
     blanked = 0
-    for column in table.stored_columns:
-        if not column.names or not _name_erased(con, table, column, guard):
-            continue
-        for place in _places(con, table):
-            if _has_column(con, place, column):
-                row = con.execute(
-                    f"update {place} set {identifier(column.name)} = null "
-                    f"where {column.identity_sql} in (select id from erased_ids)"
-                ).fetchone()
-                blanked += int(row[0]) if row else 0
+    for column, place in _naming_erased(con, table, columns, guard):
+        row = con.execute(
+            f"update {place} set {identifier(column.name)} = null "
+            f"where {column.identity_sql} in (select id from erased_ids)"
+        ).fetchone()
+        blanked += int(row[0]) if row else 0
     return blanked
+
+
+def _naming_erased(
+    con: duckdb.DuckDBPyConnection,
+    table: TableContract,
+    columns: Sequence[ColumnContract],
+    guard: Guard,
+) -> Iterator[tuple[ColumnContract, str]]:
+    """Yield columns that name somebody erased, and where; ``erased_ids`` has their numbers."""
+    for column in columns:
+        if _name_erased(con, table, column, guard):
+            for place in _places(con, table):
+                if _has_column(con, place, column):
+                    yield column, place
 
 
 def _blank_refused(
