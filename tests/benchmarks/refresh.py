@@ -2,7 +2,8 @@
 
 The full run's data work is landing, ``begin_build`` and the dbt nodes that a refresh replaces in
 part, with their data tests. The constant start-up of each is measured on a company of 200 lines and
-taken off both sides. As-of tables, which change whole, are shown apart.
+taken off both sides. As-of tables, which change whole, are shown apart. Of the refreshes and their
+start-up, which take a second or two beside other work, the median one is taken.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from tests.benchmarks.report import Report, table
 SOURCE = "online_retail"
 SHARES = ((0.001, 0.05), (0.01, 0.12))
 """Share of new lines, and the most that a refresh may cost of the full run's data work."""
+
+ROUNDS = 3
+"""How often each refresh is made: one alone may be off by a quarter."""
 
 PARTS = ("landing", "settling", "facts and customers", "their tests", "as-of tables", "other")
 
@@ -63,16 +67,16 @@ def run(report: Report, folder: Path, times: int, *, keep: bool) -> None:
     full = stage(home)
     rows: list[list[object]] = [_row("everything", full)]
     measured: dict[str, Any] = {"lines": given.size, "full": full.seconds, "constant": {}}
-    for number, (share, most) in enumerate(SHARES, start=1):
-        file = home / "inbox" / SOURCE / f"new_{number}.csv"
-        new_lines(int(share * given.size), given, number, file)
-        part = stage(home)
-        if not part.is_part:
-            raise FailedError(f"the refresh was not partial: {part.reason}")
+    made: dict[float, list[Stage]] = {share: [] for share, _ in SHARES}
+    for number in range(ROUNDS * len(SHARES)):
+        share, _ = SHARES[number % len(SHARES)]
+        made[share].append(_refresh(given, home, int(share * given.size), number + 1))
+    for share, most in SHARES:
+        part = _median(made[share])
         rows.append(_row(f"{share:.1%} new", part))
         cost = max(part.data_work - constant["part"].data_work, 0.0)
         whole = full.data_work - constant["full"].data_work
-        measured[f"{share}"] = part.seconds
+        measured[f"{share}"] = [stage.seconds for stage in made[share]]
         report.promise(
             f"landing {share:.1%} new lines into {given.size / 1e6:.1f} million / full data work",
             cost / whole,
@@ -80,7 +84,9 @@ def run(report: Report, folder: Path, times: int, *, keep: bool) -> None:
             note=f"{cost:.2f} s / {whole:.2f} s beyond start-up; {part.reason}",
         )
         report.promise(
-            f"peak memory of that refresh, GiB ({share:.1%})", part.peak_bytes / 2**30, most=4
+            f"peak memory of that refresh, GiB ({share:.1%})",
+            max(stage.peak_bytes for stage in made[share]) / 2**30,
+            most=4,
         )
     report.promise("peak memory of the full build, GiB", full.peak_bytes / 2**30, most=4)
     rows += [_row("one invoice, everything", constant["full"])]
@@ -92,17 +98,31 @@ def run(report: Report, folder: Path, times: int, *, keep: bool) -> None:
         shutil.rmtree(tiny)
 
 
+def _refresh(given: Input, home: Path, lines: int, day: int) -> Stage:
+    """Land new lines of a later day, and build."""
+    new_lines(lines, given, day, home / "inbox" / SOURCE / f"new_{day}.csv")
+    part = stage(home)
+    if not part.is_part:
+        raise FailedError(f"the refresh was not partial: {part.reason}")
+    return part
+
+
+def _median(stages: list[Stage]) -> Stage:
+    return sorted(stages, key=lambda stage: stage.data_work)[len(stages) // 2]
+
+
 def _row(name: str, stage: Stage) -> list[object]:
     return [name, *(stage.seconds[part] for part in PARTS)]
 
 
 def _constant(given: Input, home: Path) -> dict[str, Stage]:
     """The same two stages on a few lines: what is left there is start-up."""
-    inbox = home / "inbox" / SOURCE
-    new_lines(200, given, 0, inbox / "first.csv")
+    new_lines(200, given, 0, home / "inbox" / SOURCE / "first.csv")
     full = stage(home)
-    new_lines(20, given, 1, inbox / "second.csv")
-    return {"full": full, "part": stage(home)}
+    return {
+        "full": full,
+        "part": _median([_refresh(given, home, 20, day + 1) for day in range(ROUNDS)]),
+    }
 
 
 def stage(home: Path) -> Stage:

@@ -49,7 +49,7 @@ def publish(company: Company, keep_days: int = 400) -> dict[str, tuple]:
     company.land()
     now = company.clock()
     for table in company.contracts["shop"].tables:
-        move_superseded(company.con, table, keep_days=keep_days, now=now)
+        move_superseded(company.con, [table], keep_days=keep_days, now=now)
     learn_documents(company.con, company.contracts)
     con = company.con
     con.execute("create schema if not exists meta")

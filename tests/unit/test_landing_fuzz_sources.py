@@ -82,7 +82,7 @@ class Fuzz:
         report = self.company.land()
         # what a complete build does
         now = self.company.clock()
-        move_superseded(self.company.con, self.contract, keep_days=0, now=now)
+        move_superseded(self.company.con, [self.contract], keep_days=0, now=now)
         return {file.file_name: file for file in report.files if file.file_name in files}
 
     def held(self) -> dict[str, str]:

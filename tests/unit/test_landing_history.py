@@ -101,7 +101,7 @@ def test_what_counts_equals_a_plain_model(tmp_path, is_keyed, texts, events):
         assert sorted(got, key=repr) == expected(landed, is_keyed)
         # as a completed build does
         table = company.contracts["shop"].tables[0]
-        move_superseded(company.con, table, keep_days=400, now=company.clock())
+        move_superseded(company.con, [table], keep_days=400, now=company.clock())
         stored = company.con.execute(
             "select (select count(*) from landing.shop__orders), "
             "(select coalesce(sum(rows_accepted), 0) from control.contents)"

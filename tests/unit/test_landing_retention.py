@@ -28,7 +28,7 @@ def company(tmp_path: Path) -> Company:
 def move(company: Company, keep_days: int = 400, days_later: int = 0) -> int:
     table = company.contracts["shop"].tables[0]
     now = company.clock() + timedelta(days=days_later)
-    return move_superseded(company.con, table, keep_days=keep_days, now=now)
+    return move_superseded(company.con, [table], keep_days=keep_days, now=now)
 
 
 def held(company: Company, place: str) -> list[tuple]:

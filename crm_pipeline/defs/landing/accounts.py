@@ -9,7 +9,6 @@ import duckdb
 from crm_pipeline.defs.landing import ledger
 from crm_pipeline.defs.landing.contracts import TableContract
 from crm_pipeline.defs.landing.report import FileOutcome, TableOutcome
-from crm_pipeline.defs.landing.schema_history import open_drift
 from crm_pipeline.defs.landing.sqltext import identifier
 
 
@@ -18,6 +17,7 @@ def table_outcome(
     table: TableContract,
     files: Sequence[FileOutcome],
     blocked: str | None,
+    drift: tuple[str, ...],
 ) -> TableOutcome:
     """Return a table's account.
 
@@ -26,6 +26,7 @@ def table_outcome(
         table: The table.
         files: What became of its files in this run.
         blocked: Why it could not be landed again for its changed contract, if so.
+        drift: The differences of its files that stand, from ``schema_history.open_drift``.
     """
     contents = ledger.contents(con, table).values()
     current = {entry.digest for entry in ledger.current_entries(con, table)}
@@ -57,5 +58,5 @@ def table_outcome(
         rows_quarantined=quarantined,
         files_landed=sum(file.outcome in ("landed", "copy") for file in files),
         files_refused=sum(file.outcome == "refused" for file in files),
-        drift=open_drift(con, table),
+        drift=drift,
     )

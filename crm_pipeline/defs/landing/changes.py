@@ -188,10 +188,9 @@ def end_build(
     values = list(asdict(scope.state).values())
     con.execute("insert into control.builds values (?, ?, ?, true)", values)
     erasure.reached(con, "built")
-    for source in contracts.values():
-        for table in source.tables:
-            move_superseded(con, table, keep_days=keep_days, now=now)
-    forget_kept_rows(con, [table for source in contracts.values() for table in source.tables])
+    tables = [table for source in contracts.values() for table in source.tables]
+    move_superseded(con, tables, keep_days=keep_days, now=now)
+    forget_kept_rows(con, tables)
     con.commit()
 
 

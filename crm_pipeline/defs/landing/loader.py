@@ -371,8 +371,11 @@ class _Run:
         outcomes: dict[tuple[str, str], list[FileOutcome]] = defaultdict(list)
         for file in self.files:
             outcomes[file.source, file.table].append(file)
+        drift = schema_history.open_drift(self.con)
         tables = {
-            table.identifier: table_outcome(self.con, table, outcomes[key], self.blocked.get(key))
+            table.identifier: table_outcome(
+                self.con, table, outcomes[key], self.blocked.get(key), drift.get(key, ())
+            )
             for key, table in self.tables.items()
         }
         problems = [f"{message}." for message in self.blocked.values()]

@@ -143,20 +143,19 @@ def resolve_gone(
         )
 
 
-def open_drift(con: duckdb.DuckDBPyConnection, contract: TableContract) -> tuple[str, ...]:
-    """Return the differences of a table's files that stand, one sentence a column."""
+def open_drift(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return (source, table) -> the differences of its files that stand, one sentence a column."""
     rows = con.execute(
-        "select kind, column_name, any_value(expected order by seen_at), "
+        "select source, table_name, kind, column_name, any_value(expected order by seen_at), "
         "any_value(found order by seen_at), count(distinct digest), max(file_name) "
-        "from control.drift_states where source = ? and table_name = ? and is_standing "
-        "group by all order by all",
-        [contract.source, contract.name],
+        "from control.drift_states where is_standing group by all order by all"
     ).fetchall()
-    return tuple(
-        f"{Drift(kind, name, expected, found)} in {file_name}"
-        + (f" and {files - 1} more" if files > 1 else "")
-        for kind, name, expected, found, files, file_name in rows
-    )
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for source, table, kind, name, expected, seen, files, file_name in rows:
+        said = f"{Drift(kind, name, expected, seen)} in {file_name}"
+        more = f" and {files - 1} more" if files > 1 else ""
+        found[source, table] = (*found.get((source, table), ()), said + more)
+    return found
 
 
 def schema_drift(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
