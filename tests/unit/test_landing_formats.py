@@ -208,6 +208,50 @@ def test_parquet_columns_are_found_by_name_and_cast(tmp_path):
     assert "not a complete Parquet file" in company.land().files[0].message
 
 
+TEXTS = """
+- {name: id, data_type: bigint}
+- {name: name, data_type: varchar, config: {meta: {required: true, identifies: customer}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "faults"),
+    [
+        ("(1, 42), (2, null)", [(1, "42")], [(2, "name", "missing_value", None)]),
+        ("(1, date '2026-01-31')", [(1, "2026-01-31")], []),
+        ("(1, 'a'), (2, ' ')", [(1, "a")], [(2, "name", "missing_value", " ")]),
+        ("(1, 17850.0::double), (2, 0.5)", [(1, "17850"), (2, "0.5")], []),
+        ("(1, 'a'), (2, null)", [(1, "a")], [(2, "name", "missing_value", None)]),
+    ],
+)
+def test_a_required_text_comes_in_other_types(tmp_path, values, names, faults):
+    company = Company(tmp_path, shop(TEXTS, format="parquet"))
+    company.put("orders.parquet", _parquet(tmp_path / "x", values))
+    company.land()
+    assert company.rows("id, name") == names
+    assert company.quarantine() == faults
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("'M\\xC3\\xBCller'::blob", "name looks retyped (expected varchar, required | found blob)"),
+        ("null::blob", "1 of 1 rows do not fit (missing_value in name"),
+    ],
+)
+def test_bytes_are_no_text(tmp_path, value, told):
+    company = Company(tmp_path, shop(TEXTS, format="parquet"))
+    company.put("orders.parquet", _parquet(tmp_path / "x", f"(1, {value})"))
+    [file] = company.land().files
+    assert (file.outcome, file.message[: len(told)]) == ("refused", told)
+
+
+def _parquet(path: Path, values: str) -> bytes:
+    with duckdb.connect() as con:
+        con.execute(f"copy (from (values {values}) as t(id, name)) to '{path}' (format parquet)")
+    return path.read_bytes()
+
+
 PERSONAL = """
 - {name: id, data_type: bigint}
 - {name: email, data_type: varchar, config: {meta: {pii: direct, required: true}}}

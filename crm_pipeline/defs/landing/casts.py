@@ -11,6 +11,8 @@ from crm_pipeline.defs.landing.contracts import ColumnContract, TableContract
 from crm_pipeline.defs.landing.sqltext import literal, literals
 
 _INTEGERS = ("bigint", "integer")
+_EXACT = 2**53
+"""Below it a double holds every whole number."""
 _WHOLE_NUMBER = r"\s*[+-]?\d+(\.0*)?\s*"
 _DATE = r"\s*\d{4}[-/]\d{1,2}[-/]\d{1,2}\s*"
 
@@ -23,9 +25,7 @@ def from_text(column: ColumnContract, contract: TableContract, value: str) -> st
     """
     kind = column.data_type
     if kind == "varchar":
-        # one number, written one way: else a padded key would stand beside its own
-        is_number = column.identifies or column.name in contract.key
-        return f"trim({value})" if is_number else value
+        return f"trim({value})" if _is_key(column, contract) else value
     if kind in _INTEGERS:
         cast = f"try_cast({value} as {kind})"
         return (
@@ -45,13 +45,20 @@ def from_text(column: ColumnContract, contract: TableContract, value: str) -> st
 def from_native(column: ColumnContract, contract: TableContract, value: str, native: str) -> str:
     """Return SQL that casts ``value`` of the DuckDB type ``native`` (from Parquet).
 
-    Doubles become decimals by rounding; a fraction is no integer, a time of day no date.
+    Doubles become decimals by rounding; a fraction is no integer, a time of day no date. A key that
+    came as a double, as numbers with gaps do from pandas, is written without its ``.0``.
     """
     kind, native = column.data_type, native.upper()
     if native == "VARCHAR":
         return from_text(column, contract, value)
     if kind in _INTEGERS and native.startswith(("DOUBLE", "FLOAT", "DECIMAL")):
         return f"case when {value} = trunc({value}) then try_cast({value} as {kind}) end"
+    if kind == "varchar" and native in ("DOUBLE", "FLOAT") and _is_key(column, contract):
+        whole = f"{value} = trunc({value}) and abs({value}) < {_EXACT}"
+        return (
+            f"case when {whole} then cast(cast({value} as bigint) as varchar) "
+            f"else cast({value} as varchar) end"
+        )
     if kind == "date" and native.startswith("TIMESTAMP"):
         local = _local_time(contract, value, native)
         return f"case when {local} = date_trunc('day', {local}) then cast({local} as date) end"
@@ -69,7 +76,8 @@ def fault_of(column: ColumnContract, value: str, typed: str) -> str:
     is_text = column.data_type == "varchar"
     if column.required:
         # a blank number names nothing: models would make a null key of it
-        missing = f"coalesce(trim({value}), '') = ''" if is_text else f"{value} is null"
+        # of what was cast: a text column may come as numbers
+        missing = f"coalesce(trim({typed}), '') = ''" if is_text else f"{value} is null"
         checks.append(f"when {missing} then 'missing_value'")
     if column.data_type != "varchar":
         checks.append(f"when {value} is not null and {typed} is null then 'bad_type'")
@@ -83,7 +91,7 @@ def fits(column: ColumnContract, value: str, typed: str) -> str:
     checks = []
     if column.data_type == "varchar":
         if column.required:
-            checks.append(f"coalesce(trim({value}) <> '', false)")
+            checks.append(f"coalesce(trim({typed}) <> '', false)")
     elif column.required:
         checks.append(f"{typed} is not null")
     else:
@@ -101,6 +109,11 @@ def range_of(column: ColumnContract, typed: str) -> str:
     if column.maximum is not None:
         bounds.append(f"{typed} <= cast({literal(column.maximum)} as {column.data_type})")
     return " and ".join(bounds)
+
+
+def _is_key(column: ColumnContract, contract: TableContract) -> bool:
+    """Whether a text is to be written one way: else a padded key would stand beside its own."""
+    return bool(column.identifies) or column.name in contract.key
 
 
 def _finite(value: str) -> str:

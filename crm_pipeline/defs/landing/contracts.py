@@ -10,7 +10,7 @@ from datetime import date
 
 from ml.satisfaction import lexicons
 
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 """Raise it when the same file and contract land differently: contents are then landed again."""
 
 DOCUMENT = "order"

@@ -137,7 +137,8 @@ def can_hold(column: ColumnContract, native: str) -> bool:
     native = native.upper()
     if native in ("VARCHAR", "NULL", '"NULL"'):
         return True
-    if native.endswith("]") or native.startswith(("STRUCT", "MAP", "UNION")):
+    # bytes are no text until somebody says in which encoding
+    if native.endswith("]") or native.startswith(("STRUCT", "MAP", "UNION", "BLOB", "BIT")):
         return False
     if column.data_type == "varchar":
         return True
