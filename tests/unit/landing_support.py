@@ -144,3 +144,10 @@ def land_text(
     company = Company(home, shop(columns, **settings))
     company.put("orders.csv", data)
     return company, company.land()
+
+
+def parquet(path: Path, query: str) -> bytes:
+    """A Parquet file of what a query returns, written to ``path``."""
+    with duckdb.connect() as con:
+        con.execute(f"copy ({query}) to '{path}' (format parquet)")
+    return path.read_bytes()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from crm_pipeline.defs.landing.drift import alike, shape_of
 from crm_pipeline.defs.landing.report import LandingReport
 from crm_pipeline.defs.landing.schema_history import schema_drift
-from tests.unit.landing_support import Company, land_text, outcomes, shop
+from tests.unit.landing_support import Company, land_text, outcomes, parquet, shop
 
 COLUMNS = """
 - {name: order_id, data_type: varchar, config: {meta: {required: true}}}
@@ -361,12 +360,6 @@ def test_values_used_as_json_keys_are_not_all_told(json_company):
     rows = drift(json_company)
     assert len(rows) == 21
     assert rows[0][2] == "and 976 more"
-
-
-def parquet(path: Path, query: str) -> bytes:
-    with duckdb.connect() as con:
-        con.execute(f"copy ({query}) to '{path}' (format parquet)")
-    return path.read_bytes()
 
 
 BASE = "'A1' as order_id, 'C7' as customer_id, 2.5::decimal(10,2) as amount"

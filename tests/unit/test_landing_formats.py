@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.unit.landing_support import Company, land_text, shop, utc
+from tests.unit.landing_support import Company, land_text, parquet, shop, utc
 
 HEADER = "id,name,amount\n"
 
@@ -226,7 +226,7 @@ TEXTS = """
 )
 def test_a_required_text_comes_in_other_types(tmp_path, values, names, faults):
     company = Company(tmp_path, shop(TEXTS, format="parquet"))
-    company.put("orders.parquet", _parquet(tmp_path / "x", values))
+    company.put("orders.parquet", parquet(tmp_path / "x", _named(values)))
     company.land()
     assert company.rows("id, name") == names
     assert company.quarantine() == faults
@@ -241,15 +241,13 @@ def test_a_required_text_comes_in_other_types(tmp_path, values, names, faults):
 )
 def test_bytes_are_no_text(tmp_path, value, told):
     company = Company(tmp_path, shop(TEXTS, format="parquet"))
-    company.put("orders.parquet", _parquet(tmp_path / "x", f"(1, {value})"))
+    company.put("orders.parquet", parquet(tmp_path / "x", _named(f"(1, {value})")))
     [file] = company.land().files
     assert (file.outcome, file.message[: len(told)]) == ("refused", told)
 
 
-def _parquet(path: Path, values: str) -> bytes:
-    with duckdb.connect() as con:
-        con.execute(f"copy (from (values {values}) as t(id, name)) to '{path}' (format parquet)")
-    return path.read_bytes()
+def _named(values: str) -> str:
+    return f"from (values {values}) as t(id, name)"
 
 
 PERSONAL = """

@@ -75,8 +75,8 @@ def fault_of(column: ColumnContract, value: str, typed: str) -> str:
     checks = []
     is_text = column.data_type == "varchar"
     if column.required:
-        # a blank number names nothing: models would make a null key of it
-        # of what was cast: a text column may come as numbers
+        # a blank number names nothing: models would make a null key of it; a text is looked at as
+        # it was cast, since it may come as a number
         missing = f"coalesce(trim({typed}), '') = ''" if is_text else f"{value} is null"
         checks.append(f"when {missing} then 'missing_value'")
     if column.data_type != "varchar":
