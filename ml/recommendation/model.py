@@ -162,6 +162,7 @@ class Parts:
         self.scales: dict[str, float] = {}
         self._interest: dict[float | None, sparse.csr_matrix] = {}
         self._habit: sparse.csr_matrix | None = None
+        self._popularity: FloatArray | None = None
 
     def fit(self, names: list[str]) -> Self:
         """Learn what these parts need, on the products that are worth it."""
@@ -209,12 +210,14 @@ class Parts:
         return np.sort(order[counts[order] > 0])
 
     def popularity(self) -> FloatArray:
-        """Return customers who bought each product lately, those of all time as a tie-break."""
-        lately = self.known.age < self.window_days
-        count = self.known.shape[1]
-        pairs = np.unique(self.known.customer[lately] * count + self.known.product[lately])
-        recent = np.bincount(pairs % max(count, 1), minlength=count)
-        return recent + 1e-3 * self.known.customer_counts
+        """Return customers who bought each product lately, those of all time as a tie-break.
+
+        Made once: every block of customers asks for it.
+        """
+        if self._popularity is None:
+            recent = self.known.customers_of(self.window_days)
+            self._popularity = recent + 1e-3 * self.known.customer_counts
+        return self._popularity
 
     def interest(self, half_life: float | None) -> sparse.csr_matrix:
         """Return the snapshot's interest, made once."""

@@ -124,7 +124,7 @@ def make_history(
         raise ValueError("products hold a product_key twice")
     keys = pd.Index(ordered["product_key"].astype(object))
     known = [purchases["customer_key"], *([] if customers is None else [customers])]
-    people = pd.Index(np.unique(np.concatenate([frame.astype(object) for frame in known])))
+    people = pd.Index(np.sort(pd.unique(np.concatenate([f.astype(object) for f in known]))))
     bought = _of_products(purchases, keys)
     bought = bought.drop_duplicates(["customer_key", "product_key", "ordered_on"])
     customer = people.get_indexer(pd.Index(bought["customer_key"].astype(object)))
@@ -218,11 +218,13 @@ class Snapshot:
 
         A half-life before that day it is half. So who was long away is still known by the past.
         """
-        # entries of one customer and product are adjacent, the latest day last
-        customer, product, age = self.customer, self.product, self.age
-        is_last = np.ones(len(customer), dtype=bool)
-        is_last[:-1] = (customer[1:] != customer[:-1]) | (product[1:] != product[:-1])
-        return self._matrix(customer[is_last], product[is_last], age[is_last], half_life_days)
+        last = is_last(self.customer, self.product)
+        return self._matrix(self.customer[last], self.product[last], self.age[last], half_life_days)
+
+    def customers_of(self, window_days: int) -> IntArray:
+        """Return the customers who bought each product within so many days, by product."""
+        lately = self.age < window_days
+        return buyers(self.customer[lately], self.product[lately], self.shape[1])
 
     def habit(self, half_life_days: float | None) -> sparse.csr_matrix:
         """Return customers x products: days on which it was bought, older ones worth less."""
@@ -241,13 +243,24 @@ class Snapshot:
         return matrix
 
 
+def is_last(customer: IntArray, product: IntArray) -> BoolArray:
+    """Return which entry is the last of its customer and product: entries lie in that order."""
+    last = np.ones(len(customer), dtype=bool)
+    last[:-1] = (customer[1:] != customer[:-1]) | (product[1:] != product[:-1])
+    return last
+
+
+def buyers(customer: IntArray, product: IntArray, count: int) -> IntArray:
+    """Return how many customers bought each of ``count`` products, of entries in their order."""
+    return np.bincount(product[is_last(customer, product)], minlength=count)
+
+
 def snapshot(history: History, cut_off: int, *, unsold_days: int) -> Snapshot:
     """Return what was known at the end of ``cut_off``; nothing later enters."""
     known = is_known(history.day, cut_off)
     customer, product = history.customer[known], history.product[known]
     count = len(history.products)
-    pairs = np.unique(customer * count + product)
-    buyers = np.bincount(pairs % count if count else pairs, minlength=count)
+    counts = buyers(customer, product, count)
     sold_known = is_known(history.sold_day, cut_off)
     last_sold = np.full(count, np.iinfo(np.int64).min)
     np.maximum.at(last_sold, history.sold_product[sold_known], history.sold_day[sold_known])
@@ -257,7 +270,7 @@ def snapshot(history: History, cut_off: int, *, unsold_days: int) -> Snapshot:
     stock = np.full(count, np.nan)
     stock[history.counted_product[counted]] = history.on_hand[counted]
     available = np.where(np.isnan(stock), available, stock > 0)
-    ranked = _ranked(buyers, available)
+    ranked = _ranked(counts, available)
     return Snapshot(
         history=history,
         cut_off=cut_off,
@@ -265,23 +278,23 @@ def snapshot(history: History, cut_off: int, *, unsold_days: int) -> Snapshot:
         product=product,
         age=cut_off - history.day[known],
         is_available=available,
-        customer_counts=buyers,
+        customer_counts=counts,
         is_ranked=ranked,
         is_learned=ranked
         | (
-            (buyers > 0)
-            & (np.argsort(np.argsort(-buyers, kind="stable"), kind="stable") < MAX_PRODUCTS)
+            (counts > 0)
+            & (np.argsort(np.argsort(-counts, kind="stable"), kind="stable") < MAX_PRODUCTS)
         ),
     )
 
 
-def _ranked(buyers: IntArray, available: BoolArray) -> BoolArray:
+def _ranked(counts: IntArray, available: BoolArray) -> BoolArray:
     """Return the most bought of the available products, and some that nobody bought yet."""
-    order = np.lexsort((np.arange(len(buyers)), -buyers))
+    order = np.lexsort((np.arange(len(counts)), -counts))
     order = order[available[order]]
-    fresh = order[buyers[order] == 0][:NEW_PRODUCTS]
-    sold = order[buyers[order] > 0][: MAX_PRODUCTS - len(fresh)]
-    ranked = np.zeros(len(buyers), dtype=bool)
+    fresh = order[counts[order] == 0][:NEW_PRODUCTS]
+    sold = order[counts[order] > 0][: MAX_PRODUCTS - len(fresh)]
+    ranked = np.zeros(len(counts), dtype=bool)
     ranked[np.concatenate([sold, fresh])] = True
     return ranked
 
@@ -303,6 +316,4 @@ def repeat_share(snapshot: Snapshot) -> float:
     entries = len(snapshot.customer)
     if not entries:
         return 0.0
-    count = len(snapshot.history.products)
-    first = len(np.unique(snapshot.customer * count + snapshot.product))
-    return 1 - first / entries
+    return 1 - int(is_last(snapshot.customer, snapshot.product).sum()) / entries

@@ -193,6 +193,22 @@ def test_scoring_in_small_steps_changes_nothing(known, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+def test_what_is_popular_is_counted_once_however_many_customers_are_scored(known, monkeypatch):
+    """Counted for every block of customers, a shop twice as large took four times as long."""
+    counted, count = [], purchases.Snapshot.customers_of
+
+    def watched(self, window_days):
+        counted.append(window_days)
+        return count(self, window_days)
+
+    monkeypatch.setattr(purchases.Snapshot, "customers_of", watched)
+    recommender = Recommender({"popularity": 1.0}).fit(known)
+    monkeypatch.setattr(model, "CELLS", 50)
+    counted.clear()
+    recommender.offers(known, np.arange(40), 5)
+    assert counted == [90]
+
+
 def test_large_shops_are_bounded(known, monkeypatch):
     """Products beyond the bound are not offered, customers beyond it are not learned from."""
     monkeypatch.setattr(purchases, "MAX_PRODUCTS", 8)
@@ -230,6 +246,16 @@ def test_interest_fades_from_the_customer_s_last_purchase(known):
     bought = known.bought()
     assert (interest.indices == bought.indices).all()
     assert (known.habit(60.0).data >= interest.data - 1e-12).all()
+
+
+def test_a_customer_counts_once_for_a_product_however_often_it_was_bought(known):
+    pairs = pd.DataFrame({"who": known.customer, "what": known.product, "age": known.age})
+    assert pairs.duplicated(["who", "what"]).any()
+    for window in (1, 30, 90):
+        lately = pairs[pairs["age"] < window].drop_duplicates(["who", "what"])
+        want = lately["what"].value_counts().reindex(range(known.shape[1]), fill_value=0)
+        assert known.customers_of(window).tolist() == want.tolist()
+    assert known.customers_of(10**6).tolist() == known.customer_counts.tolist()
 
 
 def test_repeated_purchases_are_counted():
