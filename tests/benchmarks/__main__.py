@@ -28,6 +28,7 @@ from tests.benchmarks import (
     rules,
     scaling,
     scoring,
+    slope,
     uplift_oracle,
     value_models,
 )
@@ -64,6 +65,12 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Report, Options], None]]] = {
     "scaling": (
         "Online Retail repeated: the pipeline, the script, dbt beside straight SQL",
         lambda report, o: scaling.run_sizes(report, o.folder, o.sizes, keep=o.keep),
+    ),
+    "slope": (
+        "how a whole run grows to thirty million lines",
+        lambda report, o: slope.run(
+            report, o.folder, o.sizes if o.quick else slope.SIZES, keep=o.keep
+        ),
     ),
     "refresh": (
         "new lines landed into ten million",
