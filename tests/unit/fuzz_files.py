@@ -6,12 +6,18 @@ A new one joins by being decorated with ``@rows`` (values and names) or ``@conte
 from __future__ import annotations
 
 import gzip
+import io
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from crm_pipeline.defs.landing.contracts import TableContract
-from tests.unit.valid_files import Table, render
+from tests.unit.valid_files import Table, as_parquet, render
 
 FORMULAS = ("=cmd|' /C touch canary'!A0", '=HYPERLINK("x")', "@SUM(1)", "+1+1", "-2+3")
 SQL = (
@@ -27,6 +33,31 @@ YEARS = (
     "0001-01-01", "9999-12-31", "0000-00-00", "10000-01-01", "-0044-03-15", "infinity",
     "0001-01-01 00:00:00", "9999-12-31 23:59:59", "2024-02-30", "1e5", "23:59:60",
 )  # fmt: skip
+FOREIGN = (
+    pa.array([7, -(2**63), 2**63 - 1, None]),
+    pa.array([7, 2**64 - 1], pa.uint64()),
+    pa.array([7, -128], pa.int8()),
+    pa.array([1.5, 1e308, -1e308, 7.0, float("nan"), float("inf"), None]),
+    pa.array([1.5, float("nan")], pa.float32()),
+    pa.array([Decimal("1.50"), Decimal(10) ** 27], pa.decimal128(38, 10)),
+    pa.array([Decimal(10) ** 60], pa.decimal256(70, 2)),
+    pa.array([True, False, None]),
+    pa.array([date(1, 1, 1), date(9999, 12, 31), None]),
+    pa.array([datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)], pa.timestamp("us")),  # noqa: DTZ001
+    pa.array([datetime(2024, 3, 31, 1, 30, tzinfo=UTC)], pa.timestamp("ns", "Asia/Tokyo")),
+    pa.array([2**62, -(2**62)], pa.timestamp("ms")),
+    pa.array([time(23, 59, 59), time(0)]),
+    pa.array([timedelta(days=3)]),
+    pa.array([b"\xff\xfe\0", b"", None]),
+    pa.array([b"0123456789abcdef"], pa.binary(16)),
+    pa.array(["=1+1", "'; drop table control.canary; --", "", None], pa.large_string()),
+    pa.array(["7", "7", "8"]).dictionary_encode(),
+    pa.array([[1, 2], [], None]),
+    pa.array([{"a": 1, "b": "x"}, None]),
+    pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64())),
+    pa.array([None, None], pa.null()),
+)
+"""Columns of a Parquet file in types and with values that a contract may not ask for."""
 NULLS = ("\0", "NULL", "\\N", "null", "NaN", "", "\x1a", "\x00\x00")
 
 
@@ -171,6 +202,21 @@ def ragged_lines(contract: TableContract, table: Table, rnd: random.Random) -> T
 @rows
 def repeated_rows(contract: TableContract, table: Table, rnd: random.Random) -> Table:
     return replace(table, rows=table.rows * rnd.randint(2, 40))
+
+
+def parquet_retyped(contract: TableContract, table: Table, _: bytes, rnd: random.Random) -> bytes:
+    """Some columns in other types; where the contract wants text, a Parquet file in its place."""
+    made = as_parquet(contract, table)
+    for place in rnd.sample(range(made.num_columns), min(rnd.choice([1, 1, 2]), made.num_columns)):
+        foreign = rnd.choice(FOREIGN)
+        taken = foreign.take(pa.array([rnd.randrange(len(foreign)) for _ in range(len(made))]))
+        made = made.set_column(place, made.column_names[place], taken)
+    sink = io.BytesIO()
+    pq.write_table(made, sink, compression=rnd.choice(["none", "snappy", "zstd"]))
+    return sink.getvalue()
+
+
+MUTATORS["parquet_retyped"] = parquet_retyped
 
 
 @content

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import lzma
 import random
 from pathlib import Path
 
 import pytest
+import xlsxwriter
 
 from crm_pipeline.defs.landing import stream
 from crm_pipeline.defs.landing.stream import UnreadableFileError, normalise
+from tests.unit.landing_support import parquet
 
 TEXT = 'id,name\n1,"Zoë 雪"\n\n2,b\n'
 
@@ -103,6 +106,37 @@ def test_a_flipped_bit_in_a_gzip_is_seen(tmp_path):
         damaged[position] ^= 4
         with pytest.raises(UnreadableFileError):
             run(tmp_path, bytes(damaged), "f.csv.gz")
+
+
+def _workbook(folder: Path) -> bytes:
+    with xlsxwriter.Workbook(folder / "made.xlsx") as book:
+        book.add_worksheet().write_row(0, 0, ["id", "name"])
+    return (folder / "made.xlsx").read_bytes()
+
+
+def _parquet(folder: Path) -> bytes:
+    return parquet(folder / "made.parquet", "select 1 as id")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (_workbook, r"Excel workbook .* not text; save its sheet as CSV"),
+        (_parquet, "Parquet file, not text; say `format: parquet`"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "old Excel"),
+        (b"%PDF-1.7\n%...", "PDF"),
+        (lzma.compress(b"a,b\n1,2\n"), "xz, not text; deliver it plain or gzip-compressed"),
+    ],
+)
+def test_what_is_no_text_is_called_by_its_name(tmp_path, monkeypatch, data, said):
+    monkeypatch.setattr(stream, "CHUNK_BYTES", 2)
+    with pytest.raises(UnreadableFileError, match=said):
+        run(tmp_path, data(tmp_path) if callable(data) else data)
+
+
+@pytest.mark.parametrize("data", [b"PAR1,PAR2\n1,2\n", b"PK,name\n1,2\n", b"7z,BZh9\n", b"%PDF\n"])
+def test_a_text_may_begin_as_it_likes(tmp_path, data):
+    assert run(tmp_path, data)[1] == data
 
 
 def test_the_archive_copy_is_the_file(tmp_path):

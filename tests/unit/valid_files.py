@@ -69,7 +69,9 @@ def _value(
 def render(contract: TableContract, table: Table, rnd: random.Random) -> bytes:
     """Return a table as a file of the contract's format."""
     if contract.format == "parquet":
-        return _parquet(contract, table)
+        sink = io.BytesIO()
+        pq.write_table(as_parquet(contract, table), sink)
+        return sink.getvalue()
     if contract.format == "jsonl":
         lines = [
             json.dumps(dict(zip(table.names, row, strict=False)), ensure_ascii=rnd.random() < 0.5)
@@ -99,16 +101,14 @@ def _line(contract: TableContract, values: tuple[str | None, ...], rnd: random.R
     return delimiter.join(parts)
 
 
-def _parquet(contract: TableContract, table: Table) -> bytes:
-    """Write each column in its declared type where its values allow it, else as text."""
+def as_parquet(contract: TableContract, table: Table) -> pa.Table:
+    """Return each column in its declared type where its values allow it, else as text."""
     by_header = {column.header: column for column in contract.columns}
     columns = []
     for position, name in enumerate(table.names):
         values = [row[position] if position < len(row) else None for row in table.rows]
         columns.append(_array(contract, by_header.get(name), values))
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_arrays(columns, names=list(table.names)), sink)
-    return sink.getvalue()
+    return pa.Table.from_arrays(columns, names=list(table.names))
 
 
 def _array(contract: TableContract, column: ColumnContract | None, values: list) -> pa.Array:

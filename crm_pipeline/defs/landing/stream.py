@@ -29,6 +29,18 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _MARKED = "crm_marked"
+_TEXT = "deliver it as text"
+_FOREIGN = (
+    (b"PK\x03\x04", "an Excel workbook or another zip archive", "save its sheet as CSV"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a workbook of old Excel", "save its sheet as CSV"),
+    (b"PAR1", "a Parquet file", "say `format: parquet` in its sources file, or deliver it as text"),
+    (b"%PDF-", "a PDF document", _TEXT),
+    (b"SQLite format 3\0", "an SQLite database", _TEXT),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "deliver it plain or gzip-compressed"),
+    (b"\xfd7zXZ\0", "compressed by xz", "deliver it plain or gzip-compressed"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "deliver it plain or gzip-compressed"),
+)
+"""First bytes that no text has, what they tell, and what to do about it."""
 
 
 class UnreadableFileError(Exception):
@@ -94,7 +106,8 @@ def normalise(
         place: Where each part goes; ``None`` means into ``folder``.
 
     Raises:
-        UnreadableFileError: Truncated or damaged compression, or not text of the encoding.
+        UnreadableFileError: Truncated or damaged compression, no text at all (an Excel workbook),
+            or not text of the encoding.
     """
     wanted = "utf-8" if encoding == "auto" else encoding
     place = place or places(folder, is_private=False)
@@ -104,6 +117,21 @@ def normalise(
         for part in folder.iterdir():
             part.unlink()
         return _Pass(path, place, fallback_encoding, False, archive).run()
+
+
+def _refuse_foreign(path: Path, head: bytes) -> None:
+    """Say what a file is that is no text: read as one, its faults would tell nobody that."""
+    for sign, kind, remedy in _FOREIGN:
+        if head.startswith(sign):
+            if sign == b"PAR1" and not _ends_with(path, sign):
+                return  # a text may begin so
+            raise UnreadableFileError(f"it is {kind}, not text; {remedy}")
+
+
+def _ends_with(path: Path, sign: bytes) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(sign)))
+        return file.read() == sign
 
 
 def digest_of_bytes(path: Path) -> str:
@@ -158,10 +186,11 @@ class _Pass:
         )
 
     def _raw(self, file: BinaryIO) -> Iterator[bytes]:
-        head = file.read(max(CHUNK_BYTES, len(_GZIP_MAGIC)))
+        head = file.read(max(CHUNK_BYTES, 16))
         self.is_gzip = head.startswith(_GZIP_MAGIC)
         if not self.is_gzip and self.path.name.lower().endswith(".gz"):
             raise UnreadableFileError("it is named .gz but is not gzip-compressed")
+        _refuse_foreign(self.path, head)
         # What comes compressed is archived as it is; the rest is compressed, quickly.
         packer = None if self.is_gzip else zlib.compressobj(1, wbits=31)
         target = self.archive.open("wb") if self.archive else None
