@@ -17,6 +17,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from crm_pipeline.demo.files import LAYOUTS
+from tests.pipeline.patterns import Patterns
 
 ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be", "gb18030")
 
@@ -72,6 +73,7 @@ class Identifiers:
             for value in values:
                 self._look_for(column, value.strip())
         self._longest = max(len(b) for found in self._anchors.values() for b, _ in found)
+        self._patterns = Patterns(self._anchors)
 
     def _look_for(self, column: str, value: str) -> None:
         if column in ("comment", "note"):
@@ -90,13 +92,11 @@ class Identifiers:
     def in_bytes(self, data: bytes) -> str | None:
         """Return an identifier that ``data`` holds in any of the encodings."""
         small = data.lower()
-        for anchor, wanted in self._anchors.items():
-            at = small.find(anchor)
-            while at >= 0:
-                around = small[max(0, at - self._longest) : at + self._longest]
-                if found := next((value for held, value in wanted if held in around), None):
-                    return found
-                at = small.find(anchor, at + 1)
+        for at, anchor in self._patterns.places(small):
+            around = small[max(0, at - self._longest) : at + self._longest]
+            wanted = self._anchors[anchor]
+            if found := next((value for held, value in wanted if held in around), None):
+                return found
         return None
 
     def in_text(self, text: str) -> str | None:

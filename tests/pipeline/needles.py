@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from tests.pipeline.identifiers import parts_of
+from tests.pipeline.patterns import Patterns
 
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "latin-1", "gb18030")
 _MAGICS = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
@@ -52,11 +53,12 @@ class Needles:
                     form = variant.encode(encoding, "ignore").lower()
                     if len(form) >= 6:
                         self._folded[form] = text
+        self._exact_patterns, self._folded_patterns = Patterns(self._exact), Patterns(self._folded)
 
     def in_bytes(self, data: bytes) -> set[str]:
-        folded = data.lower()
-        found = {text for form, text in self._exact.items() if form in data}
-        return found | {text for form, text in self._folded.items() if form in folded}
+        found = {self._exact[form] for _, form in self._exact_patterns.places(data)}
+        small = data.lower()
+        return found | {self._folded[form] for _, form in self._folded_patterns.places(small)}
 
     def in_file(self, file: Path) -> set[str]:
         found: set[str] = set()
