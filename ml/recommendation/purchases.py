@@ -124,35 +124,51 @@ def make_history(
         raise ValueError("products hold a product_key twice")
     keys = pd.Index(ordered["product_key"].astype(object))
     known = [purchases["customer_key"], *([] if customers is None else [customers])]
-    people = pd.Index(np.sort(pd.unique(np.concatenate([f.astype(object) for f in known]))))
-    bought = _of_products(purchases, keys)
-    bought = bought.drop_duplicates(["customer_key", "product_key", "ordered_on"])
-    customer = people.get_indexer(pd.Index(bought["customer_key"].astype(object)))
-    product = keys.get_indexer(pd.Index(bought["product_key"].astype(object)))
-    day = days(bought["ordered_on"])
-    by_key = np.lexsort((day, product, customer))
-    sold = _of_products(sales, keys)
-    counted = _of_products(inventory, keys)
-    counted = counted[counted["on_hand_quantity"].notna()]
+    people = pd.Index(np.unique(np.concatenate([f.unique().astype(object) for f in known])))
+    customer, product = (
+        _places(purchases["customer_key"], people),
+        _places(purchases["product_key"], keys),
+    )
+    entries = _distinct(customer, product, days(purchases["ordered_on"]))
+    counted = inventory[inventory["on_hand_quantity"].notna()]
     counted = counted.sort_values(["product_key", "counted_on", "on_hand_quantity"])
+    counted_product, sold_product = (
+        _places(frame["product_key"], keys) for frame in (counted, sales)
+    )
+    is_counted, is_sold = counted_product >= 0, sold_product >= 0
     return History(
         customers=people.to_numpy(),
         products=keys.to_numpy(),
         texts=_texts(ordered),
         names=_names(ordered),
-        customer=customer[by_key],
-        product=product[by_key],
-        day=day[by_key],
-        sold_product=keys.get_indexer(pd.Index(sold["product_key"].astype(object))),
-        sold_day=days(sold["ordered_on"]),
-        counted_product=keys.get_indexer(pd.Index(counted["product_key"].astype(object))),
-        counted_day=days(counted["counted_on"]),
-        on_hand=counted["on_hand_quantity"].astype(float).to_numpy(),
+        customer=entries[0],
+        product=entries[1],
+        day=entries[2],
+        sold_product=sold_product[is_sold],
+        sold_day=days(sales["ordered_on"])[is_sold],
+        counted_product=counted_product[is_counted],
+        counted_day=days(counted["counted_on"])[is_counted],
+        on_hand=counted["on_hand_quantity"].astype(float).to_numpy()[is_counted],
     )
 
 
-def _of_products(frame: pd.DataFrame, keys: pd.Index) -> pd.DataFrame:
-    return frame[frame["product_key"].astype(object).isin(keys).to_numpy(dtype=bool)]
+def _places(values: pd.Series, keys: pd.Index) -> IntArray:
+    """Return where each value stands in ``keys``, -1 where it does not.
+
+    Each distinct text becomes an object once: of millions of rows they would fill gigabytes.
+    """
+    codes, distinct = pd.factorize(values)
+    return keys.get_indexer(pd.Index(distinct.astype(object)))[codes]
+
+
+def _distinct(customer: IntArray, product: IntArray, day: IntArray) -> tuple[IntArray, ...]:
+    """Return the entries in their order, each once, without those of unknown products."""
+    order = np.lexsort((day, product, customer))
+    order = order[product[order] >= 0]
+    entries = customer[order], product[order], day[order]
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = np.any([values[1:] != values[:-1] for values in entries], axis=0)
+    return tuple(values[first] for values in entries)
 
 
 def _texts(products: pd.DataFrame) -> list[str]:
