@@ -29,11 +29,15 @@ from crm_pipeline.defs.landing.evidence import FEWEST, can_hold, sql_sample, tex
 from crm_pipeline.defs.landing.grammar import Grammar
 from crm_pipeline.defs.landing.records import Split, read_header, split_records
 from crm_pipeline.defs.landing.sqltext import identifier, literal, path_literal
-from crm_pipeline.defs.landing.stream import Normalised, UnreadableFileError, copy_raw, normalise
+from crm_pipeline.defs.landing.stream import (
+    PARQUET_MAGIC,
+    Normalised,
+    UnreadableFileError,
+    copy_raw,
+    normalise,
+)
 from crm_pipeline.disk import is_full
 from crm_pipeline.vault.private import places
-
-_PARQUET_MAGIC = b"PAR1"
 
 
 @dataclass(frozen=True)
@@ -326,7 +330,7 @@ def _parquet_fields(copy: Path) -> list[tuple[str, str]]:
     """
     scan = f"read_parquet({path_literal(copy)})"
     with copy.open("rb") as file:
-        is_whole = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+        is_whole = file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
     with duckdb.connect() as con:
         try:
             if not is_whole:  # DuckDB looks at the end only

@@ -25,7 +25,7 @@ from crm_pipeline.defs.landing.prepare import must_split, prepare, split
 from crm_pipeline.defs.landing.records import read_header
 from crm_pipeline.defs.landing.sqltext import path_literal
 from crm_pipeline.defs.landing.store import is_too_bad
-from crm_pipeline.defs.landing.stream import Part, UnreadableFileError, normalise
+from crm_pipeline.defs.landing.stream import PARQUET_MAGIC, Part, UnreadableFileError, normalise
 from crm_pipeline.errors import UserError
 
 _PERSONAL = re.compile(
@@ -282,7 +282,7 @@ def _sniff(path: Path, folder: Path) -> tuple[dict[str, str], list[tuple[str, st
     with path.open("rb") as file:
         head = file.read(4)
     with duckdb.connect() as con:
-        if head == b"PAR1":
+        if head == PARQUET_MAGIC:
             scan = f"read_parquet({path_literal(path)})"
             return {"format": "parquet"}, _described(con, scan)
         text = normalise(path, folder, encoding="auto", fallback_encoding="cp1252")

@@ -22,6 +22,7 @@ CHUNK_BYTES = 1 << 20
 PART_BYTES = 64 << 20
 """The normalised copy is cut into parts of this size, so that they can be parsed in parallel."""
 
+PARQUET_MAGIC = b"PAR1"
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -33,7 +34,11 @@ _TEXT = "deliver it as text"
 _FOREIGN = (
     (b"PK\x03\x04", "an Excel workbook or another zip archive", "save its sheet as CSV"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a workbook of old Excel", "save its sheet as CSV"),
-    (b"PAR1", "a Parquet file", "say `format: parquet` in its sources file, or deliver it as text"),
+    (
+        PARQUET_MAGIC,
+        "a Parquet file",
+        "say `format: parquet` in its sources file, or deliver it as text",
+    ),
     (b"%PDF-", "a PDF document", _TEXT),
     (b"SQLite format 3\0", "an SQLite database", _TEXT),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "deliver it plain or gzip-compressed"),
@@ -123,7 +128,7 @@ def _refuse_foreign(path: Path, head: bytes) -> None:
     """Say what a file is that is no text: read as one, its faults would tell nobody that."""
     for sign, kind, remedy in _FOREIGN:
         if head.startswith(sign):
-            if sign == b"PAR1" and not _ends_with(path, sign):
+            if sign == PARQUET_MAGIC and not _ends_with(path, sign):
                 return  # a text may begin so
             raise UnreadableFileError(f"it is {kind}, not text; {remedy}")
 
