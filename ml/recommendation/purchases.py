@@ -125,25 +125,24 @@ def make_history(
     keys = pd.Index(ordered["product_key"].astype(object))
     known = [purchases["customer_key"], *([] if customers is None else [customers])]
     people = pd.Index(np.unique(np.concatenate([f.unique().astype(object) for f in known])))
-    customer, product = (
+    customer, product, day = _distinct(
         _places(purchases["customer_key"], people),
         _places(purchases["product_key"], keys),
+        days(purchases["ordered_on"]),
     )
-    entries = _distinct(customer, product, days(purchases["ordered_on"]))
     counted = inventory[inventory["on_hand_quantity"].notna()]
     counted = counted.sort_values(["product_key", "counted_on", "on_hand_quantity"])
-    counted_product, sold_product = (
-        _places(frame["product_key"], keys) for frame in (counted, sales)
-    )
+    counted_product = _places(counted["product_key"], keys)
+    sold_product = _places(sales["product_key"], keys)
     is_counted, is_sold = counted_product >= 0, sold_product >= 0
     return History(
         customers=people.to_numpy(),
         products=keys.to_numpy(),
         texts=_texts(ordered),
         names=_names(ordered),
-        customer=entries[0],
-        product=entries[1],
-        day=entries[2],
+        customer=customer,
+        product=product,
+        day=day,
         sold_product=sold_product[is_sold],
         sold_day=days(sales["ordered_on"])[is_sold],
         counted_product=counted_product[is_counted],
@@ -161,14 +160,16 @@ def _places(values: pd.Series, keys: pd.Index) -> IntArray:
     return keys.get_indexer(pd.Index(distinct.astype(object)))[codes]
 
 
-def _distinct(customer: IntArray, product: IntArray, day: IntArray) -> tuple[IntArray, ...]:
+def _distinct(
+    customer: IntArray, product: IntArray, day: IntArray
+) -> tuple[IntArray, IntArray, IntArray]:
     """Return the entries in their order, each once, without those of unknown products."""
     order = np.lexsort((day, product, customer))
     order = order[product[order] >= 0]
     entries = customer[order], product[order], day[order]
     first = np.ones(len(order), dtype=bool)
     first[1:] = np.any([values[1:] != values[:-1] for values in entries], axis=0)
-    return tuple(values[first] for values in entries)
+    return entries[0][first], entries[1][first], entries[2][first]
 
 
 def _texts(products: pd.DataFrame) -> list[str]:

