@@ -29,6 +29,7 @@ from tests.benchmarks.datasets import (
     repeated_online_retail,
 )
 from tests.benchmarks.processes import FailedError, environment
+from tests.benchmarks.refresh_stage import RUN_SETTINGS
 from tests.benchmarks.report import Report, table
 
 SOURCE = "online_retail"
@@ -177,7 +178,7 @@ def node_kinds() -> dict[str, str]:
     """dbt node -> the part it belongs to, by what it is: incremental, on the as-of date, other."""
     manifest = ensure_manifest()
     nodes = manifest["nodes"]
-    settings = "source.crm.control.run_settings"
+    settings = f"source.{RUN_SETTINGS}"
 
     def reads_settings(unique_id: str) -> bool:
         parents = manifest["parent_map"].get(unique_id, [])
