@@ -94,7 +94,7 @@ def main() -> None:
 
     timed("landing", landing)
     scope = timed("settling", settling)
-    # apart: a fact would take twice its time beside an as-of table, which a refresh makes whole
+    # apart: beside an as-of table, which a refresh makes whole, a fact is timed while it waits too
     facts = ["--exclude", f"source:{RUN_SETTINGS}+", "source:scores+"]
     as_of = ["--select", f"source:{RUN_SETTINGS}+", "--exclude", "source:scores+"]
     results = timed("facts", lambda: building(scope.is_part, *facts))
