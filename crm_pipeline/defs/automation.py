@@ -56,7 +56,11 @@ weekly_training = dg.ScheduleDefinition(
 )
 
 
-@dg.sensor(job=refresh, minimum_interval_seconds=60)
+@dg.sensor(
+    job=refresh,
+    minimum_interval_seconds=60,
+    description="A refresh once complete files wait in the inbox.",
+)
 def files_arrived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Request one refresh when complete files wait that have not landed as they are.
 
@@ -78,7 +82,11 @@ def files_arrived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key)], cursor=cursor)
 
 
-@dg.sensor(job=training, minimum_interval_seconds=600)
+@dg.sensor(
+    job=training,
+    minimum_interval_seconds=600,
+    description="A training once a ruling model drifted or failed its grade.",
+)
 def models_drifted(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Request one training when a ruling model drifted, or was graded and found wanting.
 
@@ -91,7 +99,11 @@ def models_drifted(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=",".join(wanting))])
 
 
-@dg.run_failure_sensor(monitor_all_code_locations=True, minimum_interval_seconds=30)
+@dg.run_failure_sensor(
+    monitor_all_code_locations=True,
+    minimum_interval_seconds=30,
+    description="An alert for every failed run.",
+)
 def run_failed(context: dg.RunFailureSensorContext) -> None:
     """Alert once for every failed run, and note it in the publication that stays."""
     graph = context.repository_def.asset_graph if context.repository_def else None

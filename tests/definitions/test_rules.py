@@ -334,6 +334,8 @@ def test_jobs_schedules_and_sensors(repository):
     assert {s.name for s in repository.sensor_defs} == {
         "files_arrived", "models_drifted", "run_failed",
     }  # fmt: skip
+    asked = [*repository.sensor_defs, *repository.schedule_defs]
+    assert [one.name for one in asked if not one.description] == []
     refreshed = repository.get_job("refresh").asset_layer.selected_asset_keys
     assert not [key for key in refreshed if key.path[0] == "models"]
     assert [key for key in refreshed if key.path == ["published", "crm_duckdb"]]
