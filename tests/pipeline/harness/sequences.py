@@ -272,6 +272,7 @@ class Life:
         ] += 1
         if event.stop_at is not None:
             return
+        assert warehouse.tables_with_equal_rows() == []
         self.as_of, self.is_built = as_of, True
         after = {table: warehouse.digest(table) for table in plan.incremental}
         if scope.is_part:

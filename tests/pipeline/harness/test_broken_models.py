@@ -19,13 +19,18 @@ WITHIN = 60
 BROKEN = {
     "deletes nothing": (
         "macros/touched.sql",
-        "    {%- if in_part() %}\n    where\n",
-        "    {%- if in_part() %}\n    where false and\n",
+        "    where {{ is_touched }}\n",
+        "    where false and {{ is_touched }}\n",
     ),
     "deletes by the first of its columns only": (
         "macros/touched.sql",
-        "        {{ 'or ' if not loop.first }}{{ column }} in",
-        "        {{ 'or ' if not loop.first }}{{ 'false and ' if not loop.first }}{{ column }} in",
+        "            'there.' ~ column ~ ' in (select '",
+        "            ('' if loop.first else 'false and ') ~ 'there.' ~ column ~ ' in (select '",
+    ),
+    "leaves a row in place of which the last column changed": (
+        "macros/touched.sql",
+        "    {%- for column in columns -%}\n",
+        "    {%- for column in columns[:-1] -%}\n",
     ),
     "forgets whose an order is of which a line changed": (
         "models/intermediate/int_customers__touched.sql",
