@@ -272,7 +272,8 @@ class Life:
         ] += 1
         if event.stop_at is not None:
             return
-        assert warehouse.tables_with_equal_rows() == []
+        equal = warehouse.tables_with_equal_rows()
+        assert not equal, f"equal rows in {', '.join(equal)}"
         self.as_of, self.is_built = as_of, True
         after = {table: warehouse.digest(table) for table in plan.incremental}
         if scope.is_part:
