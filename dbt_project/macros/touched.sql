@@ -209,11 +209,9 @@
 {#- Whether two rows are the same, bit by bit: to a comparison of numbers 0.0 and -0.0 are equal. -#}
 {% macro same_row(one, other, columns) -%}
     {%- for column in columns -%}
-        {%- set values = [one ~ '.' ~ column.quoted, other ~ '.' ~ column.quoted] -%}
-        {%- if column.is_float() -%}
-            {%- set values = ['cast(' ~ values[0] ~ ' as varchar)', 'cast(' ~ values[1] ~ ' as varchar)'] -%}
-        {%- endif -%}
-        {{ ' and ' if not loop.first }}{{ values | join(' is not distinct from ') }}
+        {%- set value = 'cast(%s.%s as varchar)' if column.is_float() else '%s.%s' -%}
+        {{ ' and ' if not loop.first -}}
+        {{ value | format(one, column.quoted) }} is not distinct from {{ value | format(other, column.quoted) }}
     {%- endfor -%}
 {%- endmacro %}
 

@@ -40,9 +40,9 @@ SHARES = ((0.001, 0.05), (0.01, 0.12))
 ROUNDS = 7
 """How often all of it is measured: one refresh alone may be off by a quarter."""
 
-DATA_WORK = ("landing", "settling", "facts and customers", "their tests", "closing")
-AS_OF = "as-of tables"
-PARTS = (*DATA_WORK, AS_OF, "other")
+FACTS, TESTS, AS_OF, OTHER = "facts and customers", "their tests", "as-of tables", "other"
+DATA_WORK = ("landing", "settling", FACTS, TESTS, "closing")
+PARTS = (*DATA_WORK, AS_OF, OTHER)
 
 
 @dataclass(frozen=True)
@@ -197,9 +197,9 @@ def node_kinds() -> dict[str, str]:
         tested = node.get("attached_node") if node["resource_type"] == "test" else unique_id
         is_replaced = tested in nodes and nodes[tested]["config"]["materialized"] == "incremental"
         if is_replaced:
-            kinds[unique_id] = DATA_WORK[2] if tested == unique_id else DATA_WORK[3]
+            kinds[unique_id] = FACTS if tested == unique_id else TESTS
         elif unique_id.split(".")[-1].endswith("__touched"):
-            kinds[unique_id] = DATA_WORK[2]
+            kinds[unique_id] = FACTS
         else:
-            kinds[unique_id] = AS_OF if reads_settings(unique_id) else PARTS[-1]
+            kinds[unique_id] = AS_OF if reads_settings(unique_id) else OTHER
     return kinds
