@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.errors import UserError
 from crm_pipeline.repair import audiences, contents, home, publications, restore, vault
-from crm_pipeline.repair.findings import Finding
+from crm_pipeline.repair.findings import Finding, of_error
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.tracking import Tracking
 from crm_pipeline.resources.tracking_store import DATABASE
+from crm_pipeline.resources.warehouse import BusyError
 from crm_pipeline.settings import Settings
 
 
@@ -51,16 +52,20 @@ def examine(settings: Settings, wait_seconds: float = home.PATIENCE_SECONDS) -> 
         lambda: audiences.examine(settings),
         lambda: home.disk_space(settings),
     ]
-    return Examination(tuple(f for part in parts for f in _of(part)), len(parts))
+    # one fault, as a lost key, may keep several parts from looking: it is said once
+    distinct = dict.fromkeys(finding for part in parts for finding in _of(part))
+    return Examination(tuple(distinct), len(parts))
 
 
 def _of(part: Callable[[], list[Finding]]) -> list[Finding]:
-    """Return what a part found; where a run took its lock meanwhile, say so."""
+    """Return what a part found, or why it could not look; a run may have its lock meanwhile."""
     try:
         return part()
-    except UserError as error:
+    except BusyError as error:
         what, _, remedy = str(error).rstrip(".").partition("; ")
         return [Finding(what, f"{remedy or 'wait for it to end'}; then call `crm doctor` again")]
+    except UserError as error:
+        return [of_error(error, "mend it and call `crm doctor` again")]
 
 
 def _champions(settings: Settings) -> list[Finding]:

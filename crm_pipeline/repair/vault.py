@@ -11,7 +11,7 @@ from crm_pipeline.defs.landing import erasure
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier
 from crm_pipeline.errors import UserError
-from crm_pipeline.repair.findings import Finding
+from crm_pipeline.repair.findings import Finding, of_error
 from crm_pipeline.repair.home import door
 from crm_pipeline.settings import Settings
 from crm_pipeline.vault.keys import KEY_FILE, key_file_fault
@@ -53,8 +53,7 @@ def examine(settings: Settings, contracts: Mapping[str, SourceContract]) -> list
                     found += _compare(db, vault.con, table)
                 found += _clear_text(settings.home, contracts)
         except UserError as error:
-            what, _, remedy = str(error).rstrip(".").partition(": ")
-            found.append(Finding(what, remedy))
+            found.append(of_error(error, _LOST))
     return found
 
 

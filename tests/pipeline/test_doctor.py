@@ -14,6 +14,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from crm_pipeline.activation.ledger import open_ledger
 from crm_pipeline.defs.publication import swap
 from crm_pipeline.repair import doctor, home
 from crm_pipeline.resources.leaks import PROCESS_TAG
@@ -340,6 +341,16 @@ def test_who_holds_a_lock_is_said_and_the_rest_is_examined(tiny_copy, lock, word
         process.kill()
         process.wait()
     assert not any("holds" in line for line in said(tiny_copy))
+
+
+def test_a_lost_key_is_said_once_with_its_remedy(tiny_copy):
+    """It keeps both the vault and the ledger of audiences from being examined."""
+    with open_ledger(tiny_copy):
+        pass
+    (tiny_copy / "master.key").unlink()
+    [line] = said(tiny_copy)
+    assert line.startswith(f"{tiny_copy}/master.key is not there")
+    assert line.endswith(": put the key back from where you keep it. Nothing was changed.")
 
 
 def test_a_low_disk_is_found(tiny_home, monkeypatch):
