@@ -9,8 +9,8 @@
 
 {#-
     Columns and types of an entity, in order. `customer_key` and `parent_customer_key` are resolved
-    through the links; a customer record's key of its own stays as `record_key`, which staging models
-    do not have.
+    through the links; a customer's or company's record keeps its own as `record_key`, which staging
+    models do not have.
 -#}
 {% macro entity_columns(entity) %}
     {%- set text = dbt.type_string() -%}
@@ -30,7 +30,7 @@
             ('education', text), ('occupation', text), ('is_marketing_allowed', 'boolean'),
         ],
         'companies': [
-            ('customer_key', text), ('source', text), ('industry', text),
+            ('customer_key', text), ('record_key', text), ('source', text), ('industry', text),
             ('employee_count', 'integer'), ('revenue_amount', 'decimal(18, 2)'),
             ('founded_year', 'integer'), ('parent_customer_key', text),
         ],
@@ -165,6 +165,15 @@
     } -%}
     {{- return(shapes[entity]) -}}
 {% endmacro %}
+
+
+{#-
+    The order in which the records of one customer are asked: one under the customer's own key goes
+    first, then by source and key. No two are the same, so the order in which rows lie means nothing.
+-#}
+{% macro record_precedence() -%}
+case when record_key = customer_key then '0' else '1' end || source || ' ' || record_key
+{%- endmacro %}
 
 
 {% macro union_entity(entity) -%}

@@ -95,6 +95,8 @@ class Generator:
         kind = column.data_type
         if column.identifies or (column.name in self.table.key and not column.is_temporal):
             return self._number(column, rnd)
+        if kind == "varchar" and column.name.endswith(("_no", "_id")):
+            return self._number(column, rnd)  # it names a row of another table, or another source
         if kind == "date":
             return rnd.choice(days())
         if kind == "timestamp":

@@ -1,4 +1,4 @@
-"""The property notices a broken incremental model: each of these is broken on purpose."""
+"""The property notices a broken model: each of these is broken on purpose."""
 
 from __future__ import annotations
 
@@ -67,11 +67,17 @@ BROKEN = {
         "        'document_key': 'int_orders__touched',\n",
         "",
     ),
+    "asks the records of one customer as they lie": (
+        "macros/union_entity.sql",
+        "else '1' end || source || ' ' || record_key\n",
+        "else '1' end || source\n",
+    ),
 }
 
 SOURCES = {
     "grows by rows of a product that lost one": ("online_retail",),
     "keeps lines without a rate that are there no more": ("exchange_rates", "online_retail"),
+    "asks the records of one customer as they lie": ("demo_sales",),
 }
 """Where the source is not the demo company."""
 

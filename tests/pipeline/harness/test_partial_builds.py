@@ -44,7 +44,7 @@ NEVER_IN_PART = {
 """Another model reads the one table of their source whole, so that a change of it is never built in
 part."""
 
-FAST = 4
+FAST = 8
 """The seed of the history that the fast suite lives: one with several builds in part."""
 SHARE = 12
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from functools import cache
@@ -37,6 +38,10 @@ COMPANYS = "EUR"
 
 FIRST_LANDING = datetime.fromisoformat("2020-01-01")
 SCHEMAS = ("intermediate", "marts", "features")
+
+_TABLE_MADE = re.compile(
+    r'\s*create\s+(?:or\s+replace\s+)?(?:temp\w*\s+)?table\s+((?:"\w+"\.)*"\w+")', re.IGNORECASE
+)
 
 
 class Plan:
@@ -311,6 +316,40 @@ class ReplayedWarehouse:
             if row and row[2]:
                 failing.append(f"{name}: {row[0]}")
         return failing
+
+
+class ShuffledWarehouse(ReplayedWarehouse):
+    """The same with the rows of every table, as soon as it is made, in an order by chance.
+
+    What is built must not depend on it: of rows that tie, none may be taken because it lies first.
+    """
+
+    _shuffles = 0
+
+    def make(self, scope: Scope, *, stop_at: float | None = None) -> None:
+        for (name,) in self.con.execute(
+            "select view_name from duckdb_views() where schema_name = 'raw'"
+        ).fetchall():
+            self.con.execute(f'create temp table rows as from raw."{name}"')
+            self.con.execute(f'drop view raw."{name}"')
+            self.con.execute(f'create table raw."{name}" as from rows')
+            self.con.execute("drop table rows")
+            self._shuffle(f'raw."{name}"')
+        super().make(scope, stop_at=stop_at)
+
+    def _execute(self, sql: str) -> None:
+        super()._execute(sql)
+        if made := _TABLE_MADE.match(sql):
+            self._shuffle(made[1])
+
+    def _shuffle(self, table: str) -> None:
+        self._shuffles += 1
+        self.con.execute(
+            f"create temp table shuffled as from {table} order by hash(rowid + {self._shuffles})"
+        )
+        self.con.execute(f"delete from {table}")
+        self.con.execute(f"insert into {table} from shuffled")
+        self.con.execute("drop table shuffled")
 
 
 class FileWarehouse(ReplayedWarehouse):

@@ -9,9 +9,7 @@ with records as (
 
     select
         *,
-        -- a record under the customer's own namespace goes first, then by source and key
-        case when record_key = customer_key then '0' else '1' end
-        || source || ' ' || record_key as precedence
+        {{ record_precedence() }} as precedence
     from {{ ref('int_customers__records') }}
     where {{ is_touched('customer_key', 'int_customers__touched') }}
 

@@ -17,12 +17,11 @@ with dimension as (
 
 ),
 
--- the precedence of dim_customers: a record under the customer's own namespace goes first
 records as (
 
     select
         *,
-        case when record_key = customer_key then '0' else '1' end || record_id as precedence
+        {{ record_precedence() }} as precedence
     from {{ ref('int_customers__records') }}
     where {{ is_touched('customer_key', 'int_customers__touched') }}
 
@@ -32,7 +31,7 @@ versions as (
 
     select
         *,
-        case when record_key = customer_key then '0' else '1' end || record_id as precedence
+        {{ record_precedence() }} as precedence
     from {{ ref('int_customers__versions') }}
     where {{ is_touched('customer_key', 'int_customers__touched') }}
 

@@ -1,3 +1,5 @@
+{%- set attributes = ['industry', 'employee_count', 'revenue_amount', 'founded_year', 'parent_customer_key'] -%}
+
 with recorded as (
 
     select * from {{ ref('int_companies__unioned') }}
@@ -5,23 +7,30 @@ with recorded as (
 
 ),
 
-companies as (
+converted as (
 
     {{ attributes_in_company_currency('recorded', 'companies') }}
 
 ),
 
--- sources may share a namespace: each attribute from the first source that knows it
+companies as (
+
+    select
+        *,
+        {{ record_precedence() }} as precedence
+    from converted
+
+),
+
+-- each attribute from the first record that knows it
 described as (
 
     select
         customer_key,
-        min(source) as source,
-        min_by(industry, case when industry is not null then source end) as industry,
-        min_by(employee_count, case when employee_count is not null then source end) as employee_count,
-        min_by(revenue_amount, case when revenue_amount is not null then source end) as revenue_amount,
-        min_by(founded_year, case when founded_year is not null then source end) as founded_year,
-        min_by(parent_customer_key, case when parent_customer_key is not null then source end) as parent_customer_key
+        {% for attribute in attributes %}
+        min_by({{ attribute }}, case when {{ attribute }} is not null then precedence end) as {{ attribute }},
+        {% endfor %}
+        min_by(source, precedence) as source
     from companies
     group by customer_key
 
