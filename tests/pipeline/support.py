@@ -107,6 +107,14 @@ def publication(home: Path) -> dict[str, str]:
     return digests
 
 
+def shuffle(con: duckdb.DuckDBPyConnection, table: str, salt: int) -> None:
+    """Have the rows of a table lie in an order by chance; ``table`` is quoted SQL."""
+    con.execute(f"create temp table shuffled as from {table} order by hash(rowid + {salt})")
+    con.execute(f"delete from {table}")
+    con.execute(f"insert into {table} from shuffled")
+    con.execute("drop table shuffled")
+
+
 def different(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     """Names of the tables that differ, so that a failure names them."""
     return sorted(n for n in one.keys() | other.keys() if one.get(n) != other.get(n))

@@ -26,6 +26,7 @@ from crm_pipeline.settings import Settings, load_settings
 from tests.pipeline.harness.generate import hints
 from tests.pipeline.harness.recording import Node, manifest_of, recording
 from tests.pipeline.landed import LandedWarehouse
+from tests.pipeline.support import shuffle
 from tests.unit.sql_harness import BEFORE_SCORES, PROJECT, environment_of
 
 ZONE = "Pacific/Auckland"
@@ -344,12 +345,7 @@ class ShuffledWarehouse(ReplayedWarehouse):
 
     def _shuffle(self, table: str) -> None:
         self._shuffles += 1
-        self.con.execute(
-            f"create temp table shuffled as from {table} order by hash(rowid + {self._shuffles})"
-        )
-        self.con.execute(f"delete from {table}")
-        self.con.execute(f"insert into {table} from shuffled")
-        self.con.execute("drop table shuffled")
+        shuffle(self.con, table, self._shuffles)
 
 
 class FileWarehouse(ReplayedWarehouse):
