@@ -63,7 +63,7 @@ def _of(part: Callable[[], list[Finding]]) -> list[Finding]:
         return part()
     except BusyError as error:
         what, _, remedy = str(error).rstrip(".").partition("; ")
-        return [Finding(what, f"{remedy or 'wait for it to end'}; then call `crm doctor` again")]
+        return [Finding(what, f"{remedy}; then call `crm doctor` again")]
     except UserError as error:
         return [of_error(error, "mend it and call `crm doctor` again")]
 
