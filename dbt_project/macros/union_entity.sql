@@ -176,6 +176,12 @@ case when record_key = customer_key then '0' else '1' end || source || ' ' || re
 {%- endmacro %}
 
 
+{#- Aggregate: an attribute from the first record, in that order, that knows it. -#}
+{% macro first_known(attribute) -%}
+min_by({{ attribute }}, case when {{ attribute }} is not null then precedence end)
+{%- endmacro %}
+
+
 {% macro union_entity(entity) -%}
     {%- set columns = entity_columns(entity) -%}
     {%- set enabled = enabled_sources() -%}

@@ -22,7 +22,7 @@ described as (
         customer_key,
         min_by(source, precedence) as source,
         {% for attribute in attributes %}
-        min_by({{ attribute }}, case when {{ attribute }} is not null then precedence end) as {{ attribute }},
+        {{ first_known(attribute) }} as {{ attribute }},
         {% endfor %}
         min(recorded_at) as recorded_at
     from records

@@ -28,7 +28,7 @@ described as (
     select
         customer_key,
         {% for attribute in attributes %}
-        min_by({{ attribute }}, case when {{ attribute }} is not null then precedence end) as {{ attribute }},
+        {{ first_known(attribute) }} as {{ attribute }},
         {% endfor %}
         min_by(source, precedence) as source
     from companies
