@@ -21,7 +21,7 @@ from crm_pipeline.defs.landing.stream import (
     normalise,
 )
 from crm_pipeline.errors import UserError
-from crm_pipeline.repair.findings import Finding, of_error
+from crm_pipeline.repair.findings import Finding
 from crm_pipeline.repair.home import door
 from crm_pipeline.resources.warehouse_version import VERSION, schema_version
 from crm_pipeline.settings import Settings
@@ -50,7 +50,11 @@ class Archived:
 
 
 def examine(settings: Settings, contracts: Mapping[str, SourceContract]) -> list[Finding]:
-    """Return what is wrong with warehouse and archive; the warehouse is held only for the first."""
+    """Return what is wrong with warehouse and archive; the warehouse is held only for the first.
+
+    Raises:
+        UserError: The warehouse cannot be had or opened.
+    """
     if not settings.warehouse.is_file():
         return []
     try:
@@ -58,8 +62,6 @@ def examine(settings: Settings, contracts: Mapping[str, SourceContract]) -> list
             found = _version(db, settings)
             found += [Finding(fault, _REMEDY) for fault in accounting_faults(db)]
             archived = _archived(db, contracts)
-    except UserError as error:
-        return [of_error(error, _REMEDY)]
     except duckdb.Error as error:
         cause = str(error).splitlines()[0]
         return [Finding(f"the warehouse cannot be read ({cause})", _REMEDY)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from crm_pipeline.defs.landing.sources import sources_from_manifest
 from crm_pipeline.errors import UserError
 from crm_pipeline.repair import audiences, contents, home, publications, restore, vault
-from crm_pipeline.repair.findings import Finding, of_error
+from crm_pipeline.repair.findings import Finding
 from crm_pipeline.resources.dbt import ensure_manifest
 from crm_pipeline.resources.tracking import Tracking
 from crm_pipeline.resources.tracking_store import DATABASE
@@ -65,7 +65,8 @@ def _of(part: Callable[[], list[Finding]]) -> list[Finding]:
         what, _, remedy = str(error).rstrip(".").partition("; ")
         return [Finding(what, f"{remedy}; then call `crm doctor` again")]
     except UserError as error:
-        return [of_error(error, "mend it and call `crm doctor` again")]
+        what, _, remedy = str(error).rstrip(".").partition(": ")
+        return [Finding(what, remedy or "mend it and call `crm doctor` again")]
 
 
 def _champions(settings: Settings) -> list[Finding]:

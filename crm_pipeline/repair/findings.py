@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crm_pipeline.errors import UserError
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -25,9 +23,3 @@ class Finding:
     def __str__(self) -> str:
         """Return the one line that is printed."""
         return f"{self.what}: {self.remedy}{' (or `crm doctor --fix`)' if self.mend else ''}."
-
-
-def of_error(error: UserError, remedy: str) -> Finding:
-    """Return what an error says, which is ``what: remedy.``; ``remedy`` where it names none."""
-    what, _, said = str(error).rstrip(".").partition(": ")
-    return Finding(what, said or remedy)

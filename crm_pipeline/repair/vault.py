@@ -10,8 +10,7 @@ import duckdb
 from crm_pipeline.defs.landing import erasure
 from crm_pipeline.defs.landing.contracts import SourceContract, TableContract
 from crm_pipeline.defs.landing.sqltext import identifier
-from crm_pipeline.errors import UserError
-from crm_pipeline.repair.findings import Finding, of_error
+from crm_pipeline.repair.findings import Finding
 from crm_pipeline.repair.home import door
 from crm_pipeline.settings import Settings
 from crm_pipeline.vault.keys import KEY_FILE, key_file_fault
@@ -21,7 +20,11 @@ _LOST = "`crm restore` a backup, or retract the files and deliver them again"
 
 
 def examine(settings: Settings, contracts: Mapping[str, SourceContract]) -> list[Finding]:
-    """Return what is wrong with the vault, its key, and erasures that are not complete."""
+    """Return what is wrong with the vault, its key, and erasures that are not complete.
+
+    Raises:
+        UserError: The warehouse cannot be had, or the vault not be opened.
+    """
     file = settings.home / KEY_FILE
     found: list[Finding] = []
     if file.is_file() and (fault := key_file_fault(file)):
@@ -43,17 +46,14 @@ def examine(settings: Settings, contracts: Mapping[str, SourceContract]) -> list
             return found
         if not (settings.home / FILE).is_file():
             return [*found, Finding("vault.duckdb is gone", _LOST)]
-        try:
-            with open_vault(settings.home, settings.master_key) as vault:
-                buried = len(vault.tombstones())
-                if erasure.is_pending(db, "gone") or buried > erasure.applied(db):
-                    # the values are gone already, the rows are not yet
-                    return [Finding("an erasure is not complete", "call `crm run`")]
-                for table in sealed:
-                    found += _compare(db, vault.con, table)
-                found += _clear_text(settings.home, contracts)
-        except UserError as error:
-            found.append(of_error(error, _LOST))
+        with open_vault(settings.home, settings.master_key) as vault:
+            buried = len(vault.tombstones())
+            if erasure.is_pending(db, "gone") or buried > erasure.applied(db):
+                # the values are gone already, the rows are not yet
+                return [Finding("an erasure is not complete", "call `crm run`")]
+            for table in sealed:
+                found += _compare(db, vault.con, table)
+            found += _clear_text(settings.home, contracts)
     return found
 
 

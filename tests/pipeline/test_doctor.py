@@ -16,9 +16,9 @@ import pytest
 
 from crm_pipeline.activation.ledger import open_ledger
 from crm_pipeline.defs.publication import swap
-from crm_pipeline.repair import doctor, home
+from crm_pipeline.repair import contents, doctor, home, vault
 from crm_pipeline.resources.leaks import PROCESS_TAG
-from crm_pipeline.resources.warehouse import WRITER_POOL
+from crm_pipeline.resources.warehouse import WRITER_POOL, exclusive
 from crm_pipeline.settings import Settings, load_settings
 from tests.pipeline.support import crm, published, refused
 from tests.pipeline.test_bad_input import call
@@ -341,6 +341,17 @@ def test_who_holds_a_lock_is_said_and_the_rest_is_examined(tiny_copy, lock, word
         process.kill()
         process.wait()
     assert not any("holds" in line for line in said(tiny_copy))
+
+
+def test_a_run_that_begins_meanwhile_is_waited_for(tiny_copy, monkeypatch):
+    """What takes the lock after the first look at it does not make the warehouse a broken one."""
+    monkeypatch.setattr(home, "held_locks", lambda *_: [])
+    for part in (contents, vault):
+        monkeypatch.setattr(part, "door", lambda settings: home.door(settings, 0.1))
+    with exclusive(tiny_copy / "warehouse.duckdb.lock", wait_seconds=0):
+        [line] = said(tiny_copy)
+    assert line.startswith("another process holds warehouse.duckdb.lock: wait for its run to end")
+    assert line.endswith("; then call `crm doctor` again.")
 
 
 def test_a_lost_key_is_said_once_with_its_remedy(tiny_copy):
