@@ -44,7 +44,7 @@ sources:
 ITEMS = """
 select
     {{ entity_key('abroad', 'sale') }} as order_key,
-    1 as line_number,
+    cast(row_number() over (partition by sale order by sold_at) as integer) as line_number,
     'abroad' as source,
     {{ customer_key('abroad', 'buyer') }} as customer_key,
     {{ product_key('abroad', "'lamp'") }} as product_key,
@@ -81,6 +81,7 @@ from {{ source('abroad', 'rates') }}
 """
 SALES = [
     ("1", "2024-03-30 22:30", 100.00),  # Berlin's day is the 30th, the day before the first rate
+    ("1", "2024-03-30 22:30", 100.00),  # another line of the same order, which says the same
     ("2", "2024-03-30 23:30", 10.00),  # half an hour after midnight in Berlin: the first rate
     ("3", "2024-03-31 21:30", 20.00),  # summer time has begun: 23:30, still the 31st
     ("4", "2024-03-31 22:30", 40.00),  # half past midnight: the second rate
@@ -152,14 +153,17 @@ def test_what_has_no_rate_is_in_no_mart_and_told_of(abroad: SqlWarehouse):
     with abroad.connection() as db:
         told = without_rate(db).values.tolist()
         rows = db.execute(
-            "select row_key, happened_on, currency, own_amount from intermediate.int_without_rate"
+            "select row_key, happened_on, currency, own_amount from intermediate.int_without_rate "
+            "order by all"
         ).fetchall()
         known = db.execute(
             "select customer_key, first_order_on from marts.dim_customers"
         ).fetchall()
     reason = "no rate for USD on or before the day"
-    assert told == [["abroad", "order_items", "(any)", reason, 1]]
-    assert rows == [("abroad:1", date(2024, 3, 30), "USD", Decimal("100.0000"))]
+    assert told == [["abroad", "order_items", "(any)", reason, 2]]
+    assert rows == [
+        (f"abroad:1 {line}", date(2024, 3, 30), "USD", Decimal("100.0000")) for line in (1, 2)
+    ]
     assert known == [("abroad:K1", date(2024, 3, 31))]
 
 

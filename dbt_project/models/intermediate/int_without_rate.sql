@@ -33,8 +33,8 @@ order_items as (
 
     select
         items.source,
-        items.order_key,
         items.order_key as document_key,
+        items.order_key || ' ' || cast(items.line_number as {{ dbt.type_string() }}) as line_key,
         items.line_amount,
         coalesce(items.ordered_at, orders.ordered_at) as ordered_at
     from items
@@ -88,7 +88,7 @@ touches as (
 unconverted as (
 
     {{ rows_without_rate(
-        'order_items', 'order_items', 'order_key', 'document_key', keys, business_day('facts.ordered_at'),
+        'order_items', 'order_items', 'line_key', 'document_key', keys, business_day('facts.ordered_at'),
         'facts.line_amount') }}
 
     union all
