@@ -34,7 +34,7 @@ order_items as (
     select
         items.source,
         items.order_key as document_key,
-        items.order_key || ' ' || cast(items.line_number as {{ dbt.type_string() }}) as line_key,
+        items.order_key || ' ' || items.line_number as line_key,
         items.line_amount,
         coalesce(items.ordered_at, orders.ordered_at) as ordered_at
     from items
