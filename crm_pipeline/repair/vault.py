@@ -26,7 +26,6 @@ def examine(settings: Settings, contracts: Mapping[str, SourceContract]) -> list
         UserError: The warehouse cannot be had, or the vault not be opened.
     """
     file = settings.home / KEY_FILE
-    found: list[Finding] = []
     if file.is_file() and (fault := key_file_fault(file)):
 
         def close() -> None:
@@ -43,14 +42,15 @@ def examine(settings: Settings, contracts: Mapping[str, SourceContract]) -> list
             if table.is_sealed and _rows(db, table)
         ]
         if not sealed and not (settings.home / FILE).is_file():
-            return found
+            return []
         if not (settings.home / FILE).is_file():
-            return [*found, Finding("vault.duckdb is gone", _LOST)]
+            return [Finding("vault.duckdb is gone", _LOST)]
         with open_vault(settings.home, settings.master_key) as vault:
             buried = len(vault.tombstones())
             if erasure.is_pending(db, "gone") or buried > erasure.applied(db):
                 # the values are gone already, the rows are not yet
                 return [Finding("an erasure is not complete", "call `crm run`")]
+            found = []
             for table in sealed:
                 found += _compare(db, vault.con, table)
             found += _clear_text(settings.home, contracts)
