@@ -174,8 +174,8 @@ def stage(home: Path, with_as_of: bool) -> Stage:
     said = json.loads(done.stdout.splitlines()[-1])
     seconds = dict.fromkeys((part for part in PARTS if with_as_of or part != AS_OF), 0.0)
     for part in ("landing", "settling", "closing"):
-        seconds[part] = said["took"][part]["seconds"]
-    seconds["settling"] += said["took"]["ending"]["seconds"]
+        seconds[part] = said["took"][part]
+    seconds["settling"] += said["took"]["ending"]
     kinds = node_kinds()
     for unique_id, took in said["nodes"].items():
         seconds[kinds[unique_id]] += took
