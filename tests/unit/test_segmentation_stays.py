@@ -143,14 +143,14 @@ def test_a_segment_that_creeps_away_gets_another_number_in_the_end():
     frame = customers()
     model = SegmentModel(3).fit(frame)
     first = model.ids_.tolist()
-    step = 0.5 * TOLERANCE
+    step = 0.4 * TOLERANCE  # no whole number of steps is TOLERANCE, where rounding would decide
     seen = [first]
     for month in range(1, 5):
         moved = np.exp(step * month * model.scale_[0])
         later = frame.assign(recency_days=(frame["recency_days"] + 1) * moved - 1)
         model = SegmentModel(3).fit(later).follow(model)
         seen.append(model.ids_.tolist())
-    assert seen[1] == first
+    assert seen[:3] == [first] * 3
     assert not set(seen[-1]) & set(first)
 
 
