@@ -38,10 +38,11 @@ def _month(text: str | None) -> date:
         raise UserError(f"{text or 'no month'} is not a month; write it as 2026-11.") from None
 
 
-def _number(value: Any) -> str:
+def _shown(value: Any) -> str:
+    """Return a published value as it stands in the file: a year of birth is not a thousand."""
     if value is None:
         return "none"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _figure(
@@ -50,11 +51,11 @@ def _figure(
     proof = prove(db, metric, month, limit)
     _print_build(db)
     cut = "" if proof.is_complete else " (the as-of date cuts this month)"
-    print(f"{metric} of {month:%Y-%m}: {_number(proof.published)}{cut}")
+    print(f"{metric} of {month:%Y-%m}: {_shown(proof.published)}{cut}")
     print(f"  {proof.definition}")
     for total in proof.totals:
-        print(f"  {total.name} = {_number(total.sum)}: {total.count:,} {total.text}")
-    print(f"  {proof.equation} = {_number(proof.recomputed)}: {_verdict(proof)}")
+        print(f"  {total.name} = {_shown(total.sum)}: {total.count:,} {total.text}")
+    print(f"  {proof.equation} = {_shown(proof.recomputed)}: {_verdict(proof)}")
     facts = {total.name: facts_of(total.facts) for total in proof.totals}
     places = _places(settings, [fact for found in facts.values() for fact in found])
     for total in proof.totals:
@@ -83,12 +84,12 @@ def _customer(settings: Settings, db: duckdb.DuckDBPyConnection, key: str, limit
     print(f"{key}: what marts.customer_360 says")
     for name, value in found.row.items():
         if name not in ("customer_key", *found.figures):
-            print(f"  {name} = {_number(value)}")
+            print(f"  {name} = {_shown(value)}")
     print("and what its orders and returns give")
     for name, (published, recomputed) in found.figures.items():
         is_same = published == recomputed
-        verdict = "equal" if is_same else f"BUT THE FACTS GIVE {_number(recomputed)}"
-        print(f"  {name} = {_number(published)}: {verdict}")
+        verdict = "equal" if is_same else f"BUT THE FACTS GIVE {_shown(recomputed)}"
+        print(f"  {name} = {_shown(published)}: {verdict}")
         print(f"    {definition(db, 'customer_360', name)}")
     _print_facts(settings, found)
     return 0 if found.holds else 1
@@ -101,7 +102,8 @@ def _print_facts(settings: Settings, found: Customer) -> None:
     details = list(zip(lines, found.lines.itertuples(), strict=True))
     for order in found.orders.itertuples():
         day = order.ordered_on.date()
-        print(f"  {order.order_key}  {day}  {order.gross_amount}  {order.line_count} lines")
+        lines_in_it = "1 line" if order.line_count == 1 else f"{order.line_count} lines"
+        print(f"  {order.order_key}  {day}  {order.gross_amount}  {lines_in_it}")
         for fact, row in details:
             if fact.key == order.order_key:
                 what = f"line {row.line_number}  {row.product_key}  {row.quantity}  {row.amount}"

@@ -199,7 +199,8 @@ def test_the_command_shows_figure_proof_and_lines(tiny_home):
 
 def test_the_command_shows_a_customer(tiny_home, db):
     row = db.execute(
-        "select customer_key, order_count from marts.customer_value where returned_amount > 0 "
+        "select customer_key, order_count, birth_year from marts.customer_360 "
+        "where returned_amount > 0 and birth_year > 1000 and is_marketing_allowed "
         "order by order_count desc, customer_key limit 1"
     ).fetchone()
     assert row is not None
@@ -211,6 +212,9 @@ def test_the_command_shows_a_customer(tiny_home, db):
     assert "  demo/returns_" in out
     assert "BUT" not in out
     assert "churn_status = " in out
+    assert f"  birth_year = {row[2]}\n" in out
+    assert "  is_marketing_allowed = true\n" in out
+    assert " 1 lines" not in out
 
 
 @pytest.mark.parametrize(
