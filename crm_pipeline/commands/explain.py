@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from crm_pipeline.commands.query import open_published
+from crm_pipeline.commands.query import as_sql_spells, open_published
 from crm_pipeline.errors import UserError
 from crm_pipeline.explain.customer import Customer, look_up
 from crm_pipeline.explain.figures import Proof, check_metric, definition, prove
@@ -40,9 +40,7 @@ def _month(text: str | None) -> date:
 
 def _shown(value: Any) -> str:
     """Return a published value as it stands in the file: a year of birth is not a thousand."""
-    if value is None:
-        return "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return "none" if value is None else str(as_sql_spells(value))
 
 
 def _figure(

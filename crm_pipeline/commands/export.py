@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from crm_pipeline.commands.query import open_published
+from crm_pipeline.commands.query import as_sql_spells, open_published
 from crm_pipeline.errors import UserError
 from crm_pipeline.settings import load_settings
 
@@ -145,9 +145,7 @@ def _write_csv(db: duckdb.DuckDBPyConnection, schema: str, name: str, file: Path
 
 
 def _for_csv(value: object) -> object:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return defused(value) if isinstance(value, str) else value
+    return defused(value) if isinstance(value, str) else as_sql_spells(value)
 
 
 def _fits_excel(db: duckdb.DuckDBPyConnection, tables: Sequence[tuple[str, str]]) -> None:

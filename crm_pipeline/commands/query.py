@@ -32,6 +32,11 @@ def open_published(file: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def as_sql_spells(value: object) -> object:
+    """Return a value, but ``true`` and ``false`` instead of Python's spelling."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 def _plain(value: object) -> object:
     """Return what JSON has for a value: numbers where they keep every digit, else text."""
     if isinstance(value, Decimal) and Decimal(repr(float(value))) == value:
@@ -72,9 +77,7 @@ def print_relation(relation: duckdb.DuckDBPyRelation, form: str) -> None:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
         while rows := relation.fetchmany(10_000):
-            writer.writerows(
-                [str(v).lower() if isinstance(v, bool) else v for v in row] for row in rows
-            )
+            writer.writerows([as_sql_spells(value) for value in row] for row in rows)
     else:
         records = [
             {name: _finite(value) for name, value in zip(names, row, strict=True)}
